@@ -1,0 +1,39 @@
+"""What every test runs under: the platform, strict JAX, checked shapes and types."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read by JAX when it is imported, and inherited by the processes that tests start.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+_COMPILATION_CACHE = tempfile.mkdtemp(prefix="vrt_spike_jax_cache_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILATION_CACHE
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jax  # noqa: E402  (after the variables above)
+from jaxtyping import install_import_hook  # noqa: E402
+
+# A silent broadcast of a (h, w) over a (c, h, w) is a bug more often than a wish.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Every annotated shape and type of the package is checked in the tests, and only there.
+install_import_hook("vrt_spike_jax", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; skips the test without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"reference data not found: {folder} is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remove_compilation_cache() -> Iterator[None]:
+    yield
+    shutil.rmtree(_COMPILATION_CACHE, ignore_errors=True)
