@@ -40,7 +40,7 @@ FORBIDDEN = {
 LAYERS = (
     {"models"},
     {"losses", "metrics", "pretrained"},
-    {"train_step", "train_state", "optimizer", "sharding", "checkpoint"},
+    {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
     {"train", "evaluate", "restore", "report", "compile_check"},
 )
 

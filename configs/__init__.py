@@ -1,0 +1,1 @@
+"""Run configurations: one file a model, over the defaults of base.py."""

@@ -1,0 +1,142 @@
+"""Every configuration key, its unit and default, and the recipes that size a run."""
+
+import difflib
+
+from ml_collections import ConfigDict
+
+RECIPES = ("tiny", "deblur", "smoke")
+CACHE = "~/.cache/vrt_spike_jax"
+
+
+def get_config(recipe: str = "") -> ConfigDict:
+    """Returns the unlocked defaults of one recipe.
+
+    Args:
+      recipe: `deblur`, the full model on a GPU or TPU; `tiny`, a laptop; `smoke`, a
+        minute of tests; '' takes `tiny` where JAX finds only a CPU, else `deblur`.
+
+    Raises:
+      ValueError: the recipe is not known.
+    """
+    recipe = recipe or automatic_recipe()
+    if recipe not in RECIPES:
+        nearest = difflib.get_close_matches(recipe, RECIPES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"there is no recipe {recipe!r}; did you mean {nearest!r}? "
+            f"The recipes are {', '.join(RECIPES)}."
+        )
+    config = _deblur()
+    config.recipe = recipe
+    if recipe != "deblur":
+        _shrink_to_tiny(config)
+    if recipe == "smoke":
+        _shrink_to_smoke(config)
+    return config
+
+
+def automatic_recipe() -> str:
+    """The recipe for the hardware that JAX finds here."""
+    import jax  # A named recipe is built without starting a backend.
+
+    return "tiny" if jax.default_backend() == "cpu" else "deblur"
+
+
+def _deblur() -> ConfigDict:
+    """All keys, with the values of the full recipe."""
+    return ConfigDict(
+        {
+            "name": "base",  # with the recipe, names the default work directory
+            "recipe": "deblur",
+            "seed": 0,  # of initialisation, data order, augmentation and dropout
+            "model": {
+                "variant": "deblur",  # a name in vrt_spike_jax.VARIANTS
+                "fusion": "none",  # none: RGB only
+                "dtype": "bfloat16",  # of the computation; parameters are float32
+            },
+            "data": {
+                "dir": f"{CACHE}/data",  # prepared data sets; ~ is the home directory
+                "num_frames": 6,  # frames of a training clip
+                "crop_size": 256,  # RGB pixels, height and width
+                "batch_size": 8,  # clips a step, over all devices
+                "num_bins": 32,  # voxel bins of one exposure
+                "embedded": {  # the built-in data set: photographs set in motion
+                    "train_clips": 512,
+                    "test_clips": 8,
+                    "num_frames": 12,  # frames of a clip
+                    "height": 320,  # RGB pixels
+                    "width": 384,  # RGB pixels
+                    "exposure": 49,  # spike frames the shutter is open, odd
+                    "period": 56,  # spike frames from one exposure to the next
+                    "spike_scale": 2,  # RGB pixels per spike pixel, each way
+                    "threshold": 2.0,  # accumulated light that fires a spike
+                    "gain": 1.0,  # accumulated light per spike frame at white
+                    "max_blur": 16.0,  # RGB pixels of camera motion in one exposure
+                    "seed": 0,
+                },
+            },
+            "loss": {"epsilon": 1e-3},  # of Charbonnier, in units of the white level
+            "optimizer": {
+                "learning_rate": 4e-4,  # at the peak of the schedule
+                "warmup_steps": 1000,  # steps of linear rise to the peak
+                "schedule": "cosine",  # cosine or constant, after the warm-up
+                "end_factor": 0.01,  # last learning rate / peak learning rate
+                "weight_decay": 1e-4,  # of matrices and kernels alone
+                "b1": 0.9,
+                "b2": 0.99,
+                "grad_clip_norm": 1.0,  # global norm over all trained parameters
+                # (regular expression, group): the first that matches the whole name of
+                # a parameter decides; the group 'frozen' is not trained.
+                "groups": (
+                    ("(.*/)?spynet/.*", "flow"),
+                    ("(.*/)?pa_deform/.*", "flow"),
+                    (".*", "main"),
+                ),
+                # Learning rate of a group / learning_rate.
+                "factors": {"main": 1.0, "flow": 0.125},
+            },
+            "train": {
+                "steps": 300_000,
+                "log_every": 100,  # steps
+                "checkpoint_every": 1000,  # steps
+                "keep_checkpoints": 3,
+                "picture_every": 5000,  # steps; 0: no pictures
+            },
+            "eval": {
+                "tile": (12, 256, 256),  # frames, height, width restored at once
+                "overlap": (2, 32, 32),  # frames, height, width shared by tiles
+                "tfp_short_window": 9,  # spike frames of the closed form's sharp light
+            },
+            "mesh": {
+                "data": -1,  # devices that share the batch; -1: all that are left
+                "fsdp": 1,  # devices that share each parameter (and the batch)
+            },
+        }
+    )
+
+
+def _shrink_to_tiny(config: ConfigDict) -> None:
+    """A model and a data set that two CPU cores train in minutes."""
+    config.model.update(variant="tiny", dtype="float32")
+    config.data.update(num_frames=4, crop_size=64, batch_size=2)
+    config.data.embedded.update(
+        train_clips=48, test_clips=4, num_frames=6, height=128, width=160, max_blur=8.0
+    )
+    config.optimizer.update(
+        learning_rate=1e-3,
+        warmup_steps=20,
+        # From scratch the flow has to be learnt as fast as the rest.
+        groups=((".*", "main"),),
+    )
+    config.train.update(steps=300, log_every=10, checkpoint_every=50, picture_every=100)
+    config.eval.update(tile=(6, 128, 160), overlap=(2, 32, 32))
+
+
+def _shrink_to_smoke(config: ConfigDict) -> None:
+    """The tiny recipe, cut to what shows that every part runs."""
+    config.data.update(num_frames=2, batch_size=1)
+    config.data.embedded.update(
+        train_clips=3, test_clips=1, num_frames=3, height=72, width=80
+    )
+    config.optimizer.warmup_steps = 2
+    config.train.update(steps=6, log_every=2, checkpoint_every=2, picture_every=4)
+    config.eval.update(tile=(3, 72, 80), overlap=(1, 8, 8))

@@ -1,0 +1,255 @@
+"""Checks a configuration as a whole, before anything expensive starts."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+DTYPES = ("float32", "bfloat16", "float64")
+SCHEDULES = ("cosine", "constant")
+FROZEN = "frozen"
+
+# Smallest value of each number; every number of a configuration stands in one table.
+_AT_LEAST = {
+    "seed": 0,
+    "data.num_bins": 1,
+    "data.batch_size": 1,
+    "data.embedded.train_clips": 1,
+    "data.embedded.test_clips": 1,
+    "data.embedded.period": 1,
+    "data.embedded.max_blur": 0,
+    "data.embedded.seed": 0,
+    "optimizer.warmup_steps": 0,
+    "optimizer.end_factor": 0,
+    "optimizer.weight_decay": 0,
+    "optimizer.b1": 0,
+    "optimizer.b2": 0,
+    "train.steps": 1,
+    "train.log_every": 1,
+    "train.checkpoint_every": 1,
+    "train.keep_checkpoints": 1,
+    "train.picture_every": 0,
+    "eval.tfp_short_window": 1,
+    "mesh.fsdp": 1,
+}
+_ABOVE_ZERO = (
+    "loss.epsilon",
+    "optimizer.learning_rate",
+    "optimizer.grad_clip_norm",
+    "data.embedded.threshold",
+    "data.embedded.gain",
+)
+
+
+def check(
+    config: Any,
+    *,
+    variants: Sequence[str],
+    fusions: Sequence[str],
+    device_count: int | None,
+    process_count: int = 1,
+) -> None:
+    """Raises ValueError with one sentence for the first thing that cannot work.
+
+    Args:
+      config: the ConfigDict of a run.
+      variants: names of the models there are.
+      fusions: names of the fusions there are, `none` among them.
+      device_count: devices of all processes together; None where nothing is trained.
+      process_count: processes that share the run.
+    """
+    _choice("model.variant", config.model.variant, variants)
+    _choice("model.fusion", config.model.fusion, fusions)
+    _choice("model.dtype", config.model.dtype, DTYPES)
+    _choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    for key, smallest in _AT_LEAST.items():
+        value = _at(config, key)
+        _require(value >= smallest, f"{key} is {value}; it must be at least {smallest}")
+    for key in _ABOVE_ZERO:
+        value = _at(config, key)
+        _require(value > 0, f"{key} is {value}; it must be above 0")
+    _check_clips(config.data)
+    _check_optimizer(config.optimizer, config.train.steps)
+    _check_tiles(config.eval)
+    if device_count is not None:
+        _check_devices(config, device_count, process_count)
+
+
+def unknown_key(key: str, keys: Sequence[str]) -> str:
+    """One sentence for a configuration key that does not exist."""
+    matches = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
+    group = key.rpartition(".")[0]
+    siblings = [k for k in keys if k.rpartition(".")[0] == group and group]
+    listed = f" The keys of {group} are {', '.join(siblings)}." if siblings else ""
+    return f"there is no config key {key!r}; did you mean {matches[0]!r}?{listed}"
+
+
+def flat_items(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields ('optimizer.learning_rate', value) for every key that holds a value."""
+    for key, value in config.items():
+        if hasattr(value, "items"):
+            for name, leaf in flat_items(value):
+                yield f"{key}.{name}", leaf
+        else:
+            yield key, value
+
+
+def _at(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def _require(fulfilled: bool, sentence: str) -> None:
+    if not fulfilled:
+        raise ValueError(f"{sentence}.")
+
+
+def _choice(key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"{key} is {value!r}; did you mean {nearest!r}? "
+            f"The choices are {', '.join(choices)}."
+        )
+
+
+def _check_clips(data: Any) -> None:
+    embedded = data.embedded
+    _require(
+        data.crop_size >= 64 and data.crop_size % 8 == 0,
+        f"data.crop_size is {data.crop_size}; it must be a multiple of 8 and at least "
+        f"64, for example {max(64, round(data.crop_size / 8) * 8)}",
+    )
+    _require(
+        data.num_frames >= 2,
+        f"data.num_frames is {data.num_frames}; the model aligns neighbouring frames "
+        "and needs at least 2",
+    )
+    _require(
+        embedded.num_frames >= data.num_frames,
+        f"data.embedded.num_frames is {embedded.num_frames}, which is shorter than a "
+        f"training clip of data.num_frames={data.num_frames}",
+    )
+    for side in ("height", "width"):
+        size = embedded[side]
+        _require(
+            size >= data.crop_size,
+            f"data.embedded.{side} is {size}, which is smaller than the training crop "
+            f"of data.crop_size={data.crop_size}",
+        )
+        _require(
+            size % 8 == 0,
+            f"data.embedded.{side} is {size}; it must be a multiple of 8, for example "
+            f"{-(-size // 8) * 8}",
+        )
+    _require(
+        embedded.spike_scale in (1, 2, 4),
+        f"data.embedded.spike_scale is {embedded.spike_scale}; it must be 1, 2 or 4",
+    )
+    _require(
+        embedded.exposure >= 1 and embedded.exposure % 2 == 1,
+        f"data.embedded.exposure is {embedded.exposure}; it must be odd, so that one "
+        f"spike frame is its middle, for example {max(1, embedded.exposure + 1)}",
+    )
+    _require(
+        embedded.period >= embedded.exposure,
+        f"data.embedded.period is {embedded.period}; it must be at least "
+        f"data.embedded.exposure={embedded.exposure}, since one frame ends before the "
+        "next begins",
+    )
+
+
+def _check_optimizer(optimizer: Any, steps: int) -> None:
+    _require(
+        optimizer.warmup_steps < steps,
+        f"optimizer.warmup_steps is {optimizer.warmup_steps}; it must be less than "
+        f"train.steps={steps}",
+    )
+    _require(
+        optimizer.end_factor <= 1,
+        f"optimizer.end_factor is {optimizer.end_factor}; it must be at most 1",
+    )
+    for key in ("b1", "b2"):
+        _require(
+            optimizer[key] < 1,
+            f"optimizer.{key} is {optimizer[key]}; it must be less than 1",
+        )
+    trained = 0
+    for entry in optimizer.groups:
+        _require(
+            isinstance(entry, tuple | list)
+            and len(entry) == 2
+            and all(isinstance(part, str) for part in entry),
+            f"optimizer.groups holds {entry!r}; each entry must be (regular "
+            "expression, group)",
+        )
+        pattern, group = entry
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(
+                f"optimizer.groups holds {pattern!r}, which is no regular expression: "
+                f"{error}."
+            ) from error
+        if group != FROZEN:
+            trained += 1
+            _choice(
+                "the group in optimizer.groups", group, [*optimizer.factors, FROZEN]
+            )
+    _require(
+        trained > 0, "optimizer.groups freezes every parameter; nothing would train"
+    )
+    for group, factor in optimizer.factors.items():
+        _require(
+            factor > 0,
+            f"optimizer.factors.{group} is {factor}; it must be above 0 (the group "
+            f"{FROZEN!r} is for parameters that are not trained)",
+        )
+
+
+def _check_tiles(settings: Any) -> None:
+    tile, overlap = settings.tile, settings.overlap
+    for key, value in (("eval.tile", tile), ("eval.overlap", overlap)):
+        _require(
+            len(value) == 3 and all(isinstance(v, int) for v in value),
+            f"{key} is {value!r}; it must be three whole numbers: frames, height, "
+            "width",
+        )
+    _require(
+        tile[0] >= 2 and all(size >= 64 and size % 8 == 0 for size in tile[1:]),
+        f"eval.tile is {tuple(tile)}; it must be at least 2 frames, and a height and "
+        "width that are multiples of 8 and at least 64",
+    )
+    _require(
+        all(0 <= o < t for o, t in zip(overlap, tile, strict=True)),
+        f"eval.overlap is {tuple(overlap)}; each number must be at least 0 and less "
+        f"than that of eval.tile={tuple(tile)}",
+    )
+
+
+def _check_devices(config: Any, device_count: int, process_count: int) -> None:
+    data, fsdp = config.mesh.data, config.mesh.fsdp
+    _require(
+        data == -1 or data >= 1,
+        f"mesh.data is {data}; it must be -1 (all devices that are left) or at least 1",
+    )
+    fits = device_count % fsdp == 0 if data == -1 else data * fsdp == device_count
+    _require(
+        fits,
+        f"mesh.data={data} times mesh.fsdp={fsdp} does not make the {device_count} "
+        "device(s) found; leave mesh.data at -1 and give mesh.fsdp a divisor of "
+        f"{device_count}",
+    )
+    batch = config.data.batch_size
+    _require(
+        batch % device_count == 0,
+        f"data.batch_size is {batch}, which {device_count} devices cannot share "
+        f"equally; the nearest that works is "
+        f"{max(1, round(batch / device_count)) * device_count}",
+    )
+    _require(
+        batch % process_count == 0,
+        f"data.batch_size is {batch}, which {process_count} processes cannot share "
+        "equally",
+    )

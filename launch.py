@@ -1,0 +1,355 @@
+"""Trains, evaluates and restores: one command, a mode each.
+
+  python launch.py --config=configs/cross_attn.py[:RECIPE] [--config.KEY=VALUE ...]
+  python launch.py --config=configs/cross_attn.py --mode=eval
+  python launch.py --config=configs/cross_attn.py --mode=restore \\
+      --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
+
+The first builds the data, trains, evaluates on held-out clips and prints the table; the
+same command again continues a run that was cut. The others read the model from the work
+directory, runs/NAME_RECIPE unless --workdir says otherwise.
+"""
+
+import argparse
+import difflib
+import linecache
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent
+PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
+MODES = ("train", "eval", "restore")
+RESTORE_OPTIONS = {
+    "input": "video file or folder of pictures to restore",
+    "output": "an .mp4 file, or a folder for PNG pictures",
+    "spikes": "the .dat recording beside the video",
+    "spike_height": "spike pixels; default: the .json beside the .dat",
+    "spike_width": "spike pixels; default: the .json beside the .dat",
+    "spike_flip": "true where rows are stored bottom-up, else false",
+    "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    _quiet()
+    try:
+        options, overrides = _parse(argv)
+        if options.distributed:
+            import jax
+
+            jax.distributed.initialize()  # before anything asks for a device
+        {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](
+            options, overrides
+        )
+    except KeyboardInterrupt:
+        print("launch.py: stopped; the same command continues.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        if not _is_for_the_user(error):
+            raise
+        print(f"launch.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see launch.py --help")
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = _Parser(
+        prog="launch.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE[:RECIPE]")
+    parser.add_argument("--workdir", help="default: runs/NAME_RECIPE")
+    parser.add_argument("--mode", default="train", help=", ".join(MODES))
+    parser.add_argument(
+        "--distributed", action="store_true", help="one of several processes"
+    )
+    group = parser.add_argument_group("--mode=restore")
+    for name, text in RESTORE_OPTIONS.items():
+        group.add_argument(f"--{name}", help=text)
+    options, others = parser.parse_known_args(argv)
+    overrides = [a for a in others if a.startswith("--config.")]
+    for argument in others:
+        if argument not in overrides:
+            known = [f"--{name}" for name in vars(options)]
+            raise ValueError(_unknown("option", argument.partition("=")[0], known))
+    if options.mode not in MODES:
+        raise ValueError(_unknown("--mode", options.mode, MODES))
+    given = [n for n in RESTORE_OPTIONS if getattr(options, n) is not None]
+    if given and options.mode != "restore":
+        raise ValueError(f"--{given[0]} belongs to --mode=restore.")
+    if options.config is None and (options.mode == "train" or not options.workdir):
+        raise ValueError(
+            "--config is missing; pass one such as --config=configs/cross_attn.py."
+        )
+    return options, overrides
+
+
+def _unknown(what: str, value: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.0)[0]
+    return (
+        f"unknown {what} {value!r}; did you mean {nearest!r}? "
+        f"There are {', '.join(known)}."
+    )
+
+
+def _train(options: argparse.Namespace, overrides: list[str]) -> None:
+    from configs.load import load_config, require_same, write_config
+
+    config = load_config(options.config, overrides)
+    workdir = _workdir(options, config)
+    _check(config, for_training=True)
+    require_same(config, workdir / "config.json")
+    if ":" not in options.config and config.recipe == "tiny":
+        print(
+            "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
+            f"in minutes; the full one is --config={options.config}:deblur."
+        )
+    _print_versions()
+
+    import jax
+    from clu import metric_writers
+
+    from data_pipeline import pipeline
+    from vrt_spike_jax import create_model, train
+
+    data = config.data
+    directory = _data_directory(config)
+
+    def make_batches(start_step: int) -> Any:
+        return pipeline.train_batches(
+            directory,
+            num_frames=data.num_frames,
+            crop_size=data.crop_size,
+            num_bins=data.num_bins,
+            batch_size=data.batch_size // jax.process_count(),
+            seed=config.seed,
+            start_step=start_step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    if jax.process_index() == 0:
+        write_config(workdir / "config.json", config)
+    events = metric_writers.create_default_writer(
+        str(workdir), just_logging=jax.process_index() > 0, asynchronous=True
+    )
+    train.train_and_evaluate(
+        config,
+        workdir,
+        model=_model(create_model, config),
+        make_batches=make_batches,
+        test_clips=_test_clips(directory, config),
+        writer=events,
+    )
+    events.close()
+
+
+def _evaluate(options: argparse.Namespace, overrides: list[str]) -> None:
+    config, workdir = _trained(options, overrides)
+    _print_versions()
+    from vrt_spike_jax import checkpoint, train
+
+    model, params = _model_and_params(config, workdir)
+    train.evaluate_run(
+        config,
+        workdir,
+        model=model,
+        params=params,
+        test_clips=_test_clips(_data_directory(config), config),
+        step=checkpoint.newest_step(workdir / "checkpoints"),
+    )
+
+
+def _restore(options: argparse.Namespace, overrides: list[str]) -> None:
+    for name in ("input", "output"):
+        if getattr(options, name) is None:
+            raise ValueError(f"--mode=restore needs --{name}: {RESTORE_OPTIONS[name]}.")
+    config, workdir = _trained(options, overrides)
+    takes_spikes = config.model.fusion != "none"
+    if takes_spikes and options.spikes is None:
+        raise ValueError(
+            f"the model in {workdir} restores with spikes; pass --spikes=FILE.dat, or "
+            "take a model without spikes (configs/baseline.py)."
+        )
+    if options.spikes is not None and not takes_spikes:
+        raise ValueError(
+            f"the model in {workdir} takes no spikes (model.fusion is 'none'); leave "
+            "--spikes out, or take a model such as that of configs/cross_attn.py."
+        )
+    import numpy as np
+
+    from data_pipeline import recording, video_files
+    from vrt_spike_jax import restore_video
+
+    frames, rate = video_files.read_video(options.input)
+    spikes = None
+    if takes_spikes:
+        spikes = recording.load_spikes(
+            options.spikes,
+            num_frames=len(frames),
+            height=frames.shape[1],
+            width=frames.shape[2],
+            num_bins=config.data.num_bins,
+            spike_height=_whole(options, "spike_height"),
+            spike_width=_whole(options, "spike_width"),
+            flip=_flip(options.spike_flip),
+            exposure=_exposure(options.exposure),
+        )
+    model, params = _model_and_params(config, workdir)
+    restored = restore_video(
+        model,
+        params,
+        frames.astype(np.float32) / 255,
+        spikes,
+        tile=tuple(config.eval.tile),
+        overlap=tuple(config.eval.overlap),
+        progress=True,
+    )
+    video_files.write_video(
+        options.output, np.round(restored * 255).astype(np.uint8), fps=rate
+    )
+    print(f"{len(frames)} frames written to {options.output}")
+
+
+def _workdir(options: argparse.Namespace, config: Any) -> Path:
+    default = Path("runs") / f"{config.name}_{config.recipe}"
+    return Path(options.workdir or default).resolve()
+
+
+def _trained(options: argparse.Namespace, overrides: list[str]) -> tuple[Any, Path]:
+    """The configuration and the directory of an earlier training."""
+    from configs.load import load_config, override, read_config
+
+    for argument in overrides:
+        if not argument.startswith(("--config.eval.", "--config.data.dir")):
+            raise ValueError(
+                f"{argument} has no effect in --mode={options.mode}, which takes the "
+                "settings of the training; only --config.eval.* and --config.data.dir "
+                "can be set anew."
+            )
+    chosen = load_config(options.config) if options.config else None
+    workdir = _workdir(options, chosen)
+    config = override(read_config(workdir / "config.json"), overrides)
+    _check(config, for_training=False)
+    from vrt_spike_jax import checkpoint
+
+    checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
+    return config, workdir
+
+
+def _check(config: Any, *, for_training: bool) -> None:
+    import jax
+
+    from configs.check import check
+    from vrt_spike_jax import FUSIONS, VARIANTS
+
+    check(
+        config,
+        variants=tuple(VARIANTS),
+        fusions=tuple(FUSIONS),
+        device_count=jax.device_count() if for_training else None,
+        process_count=jax.process_count(),
+    )
+
+
+def _model(create_model: Any, config: Any) -> Any:
+    settings = config.model
+    return create_model(settings.variant, fusion=settings.fusion, dtype=settings.dtype)
+
+
+def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
+    from vrt_spike_jax import checkpoint, create_model, train_state
+
+    model = _model(create_model, config)
+    abstract = train_state.abstract_params(model, num_bins=config.data.num_bins)
+    return model, checkpoint.restore_params(workdir / "checkpoints", abstract)
+
+
+def _data_directory(config: Any) -> str:
+    from data_pipeline import pipeline
+
+    directory = Path(config.data.dir).expanduser().resolve()
+    return pipeline.prepare_embedded(str(directory), config.data.embedded.to_dict())
+
+
+def _test_clips(directory: str, config: Any) -> Any:
+    from data_pipeline import pipeline
+
+    return pipeline.test_clips(
+        directory,
+        num_bins=config.data.num_bins,
+        tfp_short_window=config.eval.tfp_short_window,
+    )
+
+
+def _print_versions() -> None:
+    from importlib.metadata import version
+
+    import jax
+
+    names = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
+    print("versions    " + ", ".join(f"{name} {version(name)}" for name in names))
+    print(f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}")
+
+
+def _whole(options: argparse.Namespace, name: str) -> int | None:
+    text = getattr(options, name)
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    raise ValueError(f"--{name}={text} is not a whole number of spike pixels.")
+
+
+def _flip(text: str | None) -> bool | None:
+    choices = {None: None, "true": True, "false": False}
+    if text not in choices:
+        raise ValueError(f"--spike_flip={text} is neither true nor false.")
+    return choices[text]
+
+
+def _exposure(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise ValueError(
+            f"--exposure={text} must be three whole numbers FIRST,LENGTH,PERIOD in "
+            "spike frames, such as 0,49,56."
+        )
+    first, length, period = map(int, parts)
+    return first, length, period
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether an error is a sentence of ours; all others are bugs, shown in full."""
+    if not isinstance(error, ValueError):
+        return True
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    path = Path(frame.filename)
+    ours = path == ROOT / "launch.py" or any(
+        path.is_relative_to(ROOT / name) for name in PACKAGES
+    )
+    return ours and "raise " in linecache.getline(frame.filename, frame.lineno or 0)
+
+
+def _quiet() -> None:
+    """Keeps the notices of TensorFlow and XLA from burying the lines for the user."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    cache = Path("~/.cache/vrt_spike_jax/compiled").expanduser()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""Checkpoints: the training state and the data position, whole or not at all."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jax
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from vrt_spike_jax.train_state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run; writes in the background, keeps the newest few.
+
+    A checkpoint is written beside its final name and renamed when it is complete, so a
+    run killed at any moment finds whole ones only.
+    """
+
+    def __init__(self, directory: str | Path, *, keep: int = 3) -> None:
+        self._directory = Path(directory).resolve()  # orbax takes no relative path
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+    def latest_step(self) -> int | None:
+        """Steps that the newest checkpoint has been trained for; None without one."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, *, step: int, position: int) -> None:
+        """Copies the state to the host and writes it in the background.
+
+        Args:
+          state: after `step` updates; may be donated as soon as this returns.
+          step: its number.
+          position: number of the next batch.
+        """
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                optimizer=ocp.args.StandardSave(
+                    {"step": state.step, "opt_state": state.opt_state}
+                ),
+                data=ocp.args.JsonSave({"position": position}),
+            ),
+        )
+
+    def restore(self, abstract: TrainState) -> tuple[TrainState, int]:
+        """The newest state and the position of its next batch.
+
+        Args:
+          abstract: shapes, types and shardings to restore to; the devices may be others
+            than those that saved it.
+
+        Raises:
+          FileNotFoundError: there is no checkpoint.
+          ValueError: the checkpoint holds other parameters.
+        """
+        step = self._newest()
+        rest = {"step": abstract.step, "opt_state": abstract.opt_state}
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardRestore(abstract.params),
+                optimizer=ocp.args.StandardRestore(rest),
+                data=ocp.args.JsonRestore(),
+            ),
+        )
+        state = TrainState(params=restored.params, **restored.optimizer)
+        return state, int(restored.data["position"])
+
+    def wait(self) -> None:
+        """Returns when everything saved so far is on the disk."""
+        self._manager.wait_until_finished()
+
+    def _newest(self) -> int:
+        step = self._manager.latest_step()
+        if step is None:
+            raise _no_checkpoint(self._directory)
+        return step
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._manager.close()
+
+
+def newest_step(directory: str | Path) -> int:
+    """Steps that the newest checkpoint of a directory has been trained for.
+
+    Raises:
+      FileNotFoundError: there is none; the directory is not created.
+    """
+    path = Path(directory).resolve()
+    steps = ocp.utils.checkpoint_steps(path) if path.is_dir() else []
+    if not steps:
+        raise _no_checkpoint(path)
+    return max(steps)
+
+
+def restore_params(directory: str | Path, abstract: PyTree) -> PyTree:
+    """The parameters of the newest checkpoint, whole on the first local device.
+
+    Args:
+      directory: the `checkpoints` folder of a work directory.
+      abstract: shapes and types, as `train_state.abstract_params` gives them.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+    """
+    step = newest_step(directory)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
+    )
+    path = Path(directory).resolve() / str(step) / "params"
+    with ocp.StandardCheckpointer() as reader:
+        return reader.restore(path, target)
+
+
+def _no_checkpoint(directory: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"there is no checkpoint in {directory}; train first with the same --workdir "
+        "or --config (without --mode)."
+    )

@@ -1,0 +1,269 @@
+"""The training loop: from wherever a run stands to its last step, then evaluation."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from vrt_spike_jax import evaluate, report, sharding
+from vrt_spike_jax import optimizer as optimizers
+from vrt_spike_jax.checkpoint import Checkpoints
+from vrt_spike_jax.restore import restore_video
+from vrt_spike_jax.train_log import MetricWriter, TrainLog
+from vrt_spike_jax.train_state import TrainState, abstract_params, create_state
+from vrt_spike_jax.train_step import TrainStep, compile_on, make_train_step
+
+Batch = Mapping[str, np.ndarray]
+Clip = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What one training run is made of; nothing in it changes while it trains."""
+
+    model: nn.Module
+    mesh: Mesh
+    labels: dict[str, str]
+    abstract: TrainState
+    create: Callable[[], TrainState]
+    train_step: TrainStep
+
+
+def train_and_evaluate(
+    config: Any,
+    workdir: str | Path,
+    *,
+    model: nn.Module,
+    make_batches: Callable[[int], Iterator[Batch]],
+    test_clips: Sequence[Clip],
+    writer: MetricWriter,
+) -> TrainState:
+    """Trains up to `config.train.steps` and evaluates; continues a run that was cut.
+
+    A run that is cut at any moment and started again ends in bit-identical parameters,
+    on the same machine: the state is restored whole, and the data position with it.
+
+    Args:
+      config: a run configuration, checked.
+      workdir: gets checkpoints/, metrics.jsonl, pictures/ and results.json.
+      model: VRT or VRTSpike.
+      make_batches: called with the number of the first batch; yields this process's
+        part of every batch from there on, without end.
+      test_clips: held-out clips, for the pictures and the evaluation.
+      writer: gets the scalars and pictures of the run, such as for TensorBoard.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      FloatingPointError: the loss or its gradient is no finite number any more; the
+        last checkpoint from before that stays.
+    """
+    workdir = Path(workdir).resolve()
+    run = _prepare(config, model)
+    with Checkpoints(
+        workdir / "checkpoints", keep=config.train.keep_checkpoints
+    ) as checkpoints:
+        saved = checkpoints.latest_step()
+        _announce(config, run, workdir, saved, clips=len(test_clips))
+        if saved is None:
+            state, position = run.create(), 0
+        else:
+            state, position = checkpoints.restore(run.abstract)
+        if position < config.train.steps:
+            state = _train(
+                config,
+                workdir,
+                run,
+                state,
+                position,
+                batches=make_batches(position),
+                checkpoints=checkpoints,
+                picture_clip=test_clips[0],
+                writer=writer,
+            )
+    evaluate_run(
+        config,
+        workdir,
+        model=model,
+        params=sharding.to_host(state.params),
+        test_clips=test_clips,
+        step=config.train.steps,
+        writer=writer,
+    )
+    return state
+
+
+def evaluate_run(
+    config: Any,
+    workdir: str | Path,
+    *,
+    model: nn.Module,
+    params: PyTree,
+    test_clips: Sequence[Clip],
+    step: int,
+    writer: MetricWriter | None = None,
+) -> None:
+    """Evaluates on whole held-out clips: prints the table, writes results.json.
+
+    Several processes may call it together; the first does the work.
+    """
+    if jax.process_index() != 0:
+        return
+    rows = evaluate.evaluate(
+        model,
+        params,
+        test_clips,
+        tile=tuple(config.eval.tile),
+        overlap=tuple(config.eval.overlap),
+        progress=True,
+    )
+    evaluate.write_results(
+        Path(workdir) / "results.json",
+        rows,
+        protocol=None,
+        data=None,
+        config=config.to_dict(),
+        step=step,
+    )
+    if writer is not None:
+        scores = {
+            f"eval/{row['method']}/{name}": row[name]
+            for row in rows
+            for name in ("psnr", "ssim")
+        }
+        writer.write_scalars(step, scores)
+        writer.flush()
+    print(evaluate.format_table(rows))
+
+
+def _prepare(config: Any, model: nn.Module) -> _Run:
+    mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
+    num_bins = config.data.num_bins
+    labels = optimizers.label_parameters(
+        abstract_params(model, num_bins=num_bins), config.optimizer.groups
+    )
+    schedule = optimizers.make_schedule(config.optimizer, config.train.steps)
+    optimizer = optimizers.make_optimizer(config.optimizer, labels, schedule)
+    abstract, create = create_state(
+        model, optimizer, labels, mesh, seed=config.seed, num_bins=num_bins
+    )
+    train_step = make_train_step(
+        model,
+        optimizer,
+        labels,
+        schedule,
+        seed=config.seed,
+        epsilon=config.loss.epsilon,
+    )
+    return _Run(
+        model, mesh, labels, abstract, create, compile_on(train_step, abstract, mesh)
+    )
+
+
+def _train(
+    config: Any,
+    workdir: Path,
+    run: _Run,
+    state: TrainState,
+    position: int,
+    *,
+    batches: Iterator[Batch],
+    checkpoints: Checkpoints,
+    picture_clip: Clip,
+    writer: MetricWriter,
+) -> TrainState:
+    """Runs the steps from `position` to the last; the batch of step n is batch n."""
+    settings = config.train
+    log = TrainLog(
+        workdir / "metrics.jsonl",
+        writer,
+        first_step=position,
+        last_step=settings.steps,
+        log_every=settings.log_every,
+        clips_per_step=config.data.batch_size,
+    )
+    pending = None
+    for step in range(position + 1, settings.steps + 1):
+        state, metrics = run.train_step(
+            state, sharding.put_batch(next(batches), run.mesh)
+        )
+        # Reading a step's metrics waits for it; the step after it is already running.
+        if pending is not None:
+            log.record(*pending)
+        pending = step, metrics
+        last = step == settings.steps
+        save = last or step % settings.checkpoint_every == 0
+        draw = settings.picture_every and (last or step % settings.picture_every == 0)
+        if save or draw:
+            # Only a state that is known to be finite reaches the disk.
+            log.record(*pending)
+            pending = None
+        if save:
+            checkpoints.save(state, step=step, position=step)
+        if draw:
+            _draw(config, workdir, run, state, picture_clip, step, writer)
+    log.close()
+    checkpoints.wait()
+    return state
+
+
+def _announce(
+    config: Any, run: _Run, workdir: Path, saved: int | None, *, clips: int
+) -> None:
+    """Prints what is about to happen, with the sizes that decide how long it takes."""
+    if jax.process_index() != 0:
+        return
+    trained, frozen = optimizers.count_parameters(run.abstract.params, run.labels)
+    data, steps = config.data, config.train.steps
+    batch = f"{data.batch_size} clips of {data.num_frames}x{data.crop_size}x"
+    print(f"mesh        {dict(run.mesh.shape)}")
+    print(f"parameters  {trained:,} trained, {frozen:,} frozen")
+    print(f"batch       {batch}{data.crop_size}, {clips} clips to test on")
+    print(f"work dir    {workdir}")
+    if saved is None:
+        print(f"training    {steps} steps from the beginning", flush=True)
+    elif saved < steps:
+        print(f"training    {steps} steps, continued after step {saved}", flush=True)
+    else:
+        print(f"training    is complete ({saved} steps); evaluating", flush=True)
+
+
+def _draw(
+    config: Any,
+    workdir: Path,
+    run: _Run,
+    state: TrainState,
+    clip: Clip,
+    step: int,
+    writer: MetricWriter,
+) -> None:
+    """Restores one tile of a held-out clip and saves a labelled picture of it."""
+    params = sharding.to_host(state.params)
+    if jax.process_index() != 0:
+        return
+    frames, height, width = config.eval.tile
+    blur = clip["blur"][:frames, :height, :width]
+    scale = clip["blur"].shape[1] // clip["spikes"].shape[2]
+    spikes = clip["spikes"][:frames, :, : height // scale, : width // scale]
+    restored = restore_video(
+        run.model,
+        params,
+        blur,
+        spikes if run.model.takes_spikes else None,
+        tile=(frames, height, width),
+        overlap=tuple(config.eval.overlap),
+    )
+    middle = len(blur) // 2
+    sharp = clip["sharp"][:frames, :height, :width]
+    sheet = report.picture_sheet(
+        blur[middle], spikes[middle], restored[middle], sharp[middle]
+    )
+    report.save_picture(workdir / "pictures" / f"step_{step:08d}.png", sheet)
+    writer.write_images(step, {"restored": sheet[None]})

@@ -1,0 +1,76 @@
+"""What a training step carries over: parameters, optimizer state, step number."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PyTree
+
+from vrt_spike_jax import optimizer as optimizers
+from vrt_spike_jax import sharding
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that training changes; a checkpoint holds exactly this."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    opt_state: Any
+
+
+def init_params(model: nn.Module, key: Array, *, num_bins: int) -> PyTree:
+    """Random float32 parameters; traced on the smallest input that the model takes."""
+    frames, size = model.min_frames, model.min_size
+    blur: Float[Array, "b t h w c"] = jnp.zeros((1, frames, size, size, 3), jnp.float32)
+    if not model.takes_spikes:
+        return model.init(key, blur)["params"]
+    spikes = jnp.zeros((1, frames, num_bins, size, size), jnp.float32)
+    return model.init(key, blur, spikes)["params"]
+
+
+def abstract_params(model: nn.Module, *, num_bins: int) -> PyTree:
+    """Shapes and types of the parameters, without computing any."""
+    return jax.eval_shape(
+        lambda key: init_params(model, key, num_bins=num_bins), jax.random.key(0)
+    )
+
+
+def create_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    labels: dict[str, str],
+    mesh: Mesh,
+    *,
+    seed: int,
+    num_bins: int,
+) -> tuple[Any, Any]:
+    """Returns (the abstract state with shardings, a function that computes the state).
+
+    The computed state is born sharded: no device ever holds all of it.
+    """
+
+    def create(key: Array) -> TrainState:
+        params = init_params(model, key, num_bins=num_bins)
+        trained, _ = optimizers.split_params(params, labels)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=optimizer.init(trained),
+        )
+
+    # The generator of the seed is cheap to compile; the default one, unrolled for each
+    # array, takes most of a minute for a large model.
+    key = jax.random.key(seed, impl="rbg")
+    abstract = jax.eval_shape(create, key)
+    shardings = sharding.state_sharding(abstract, mesh)
+    abstract = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        abstract,
+        shardings,
+    )
+    return abstract, lambda: jax.jit(create, out_shardings=shardings)(key)

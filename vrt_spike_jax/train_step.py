@@ -1,0 +1,85 @@
+"""One training step: a pure function of the state and the batch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from vrt_spike_jax import optimizer as optimizers
+from vrt_spike_jax import sharding
+from vrt_spike_jax.losses.charbonnier import charbonnier
+from vrt_spike_jax.train_state import TrainState
+
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    labels: Mapping[str, str],
+    schedule: optax.Schedule,
+    *,
+    seed: int,
+    epsilon: float,
+) -> TrainStep:
+    """Builds `train_step(state, batch) -> (state, metrics)`, to be jitted.
+
+    The batch holds `blur` and `sharp`, (B,T,H,W,3) in [0,1], and, for a model that
+    takes them, `spikes` (B,T,K,h,w). Metrics are scalars: loss, psnr (dB, mean over
+    clips), grad_norm (before clipping) and learning_rate.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # All randomness of a step follows from its number, so a resumed run repeats it.
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        trained, frozen = optimizers.split_params(state.params, labels)
+        inputs = [batch["blur"], *([batch["spikes"]] if model.takes_spikes else [])]
+
+        def loss_of(
+            trained: optimizers.NamedParams,
+        ) -> tuple[Float[Array, ""], Float[Array, "b t h w c"]]:
+            params = optimizers.merge_params(trained, frozen)
+            restored = model.apply(
+                {"params": params}, *inputs, train=True, rngs={"dropout": key}
+            )
+            return charbonnier(restored, batch["sharp"], epsilon=epsilon), restored
+
+        (loss, restored), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        trained = optax.apply_updates(trained, updates)
+        metrics = {
+            "loss": loss,
+            "psnr": _mean_psnr(restored, batch["sharp"]),
+            "grad_norm": optax.tree.norm(gradients),
+            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+        }
+        params = optimizers.merge_params(trained, frozen)
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    return train_step
+
+
+def compile_on(train_step: TrainStep, abstract: Any, mesh: Mesh) -> TrainStep:
+    """Jits a step over the mesh; the state that goes in is given up to the one out."""
+    state = jax.tree.map(lambda x: x.sharding, abstract)
+    return jax.jit(
+        train_step,
+        in_shardings=(state, sharding.batch_sharding(mesh)),
+        out_shardings=(state, sharding.replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def _mean_psnr(
+    restored: Float[Array, "b t h w c"], sharp: Float[Array, "b t h w c"]
+) -> Float[Array, ""]:
+    difference = jnp.clip(restored.astype(jnp.float32), 0.0, 1.0) - sharp
+    error = jnp.mean(jnp.square(difference), axis=(1, 2, 3, 4))
+    return jnp.mean(-10.0 * jnp.log10(jnp.maximum(error, 1e-10)))
