@@ -11,41 +11,30 @@ directory, runs/NAME_RECIPE unless --workdir says otherwise.
 """
 
 import argparse
-import difflib
 import linecache
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from configs import command_line
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
-MODES = ("train", "eval", "restore")
-RESTORE_OPTIONS = {
-    "input": "video file or folder of pictures to restore",
-    "output": "an .mp4 file, or a folder for PNG pictures",
-    "spikes": "the .dat recording beside the video",
-    "spike_height": "spike pixels; default: the .json beside the .dat",
-    "spike_width": "spike pixels; default: the .json beside the .dat",
-    "spike_flip": "true where rows are stored bottom-up, else false",
-    "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
-}
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command line; returns the exit code."""
     _quiet()
     try:
-        options, overrides = _parse(argv)
+        options = command_line.parse(argv, __doc__ or "")
         if options.distributed:
             import jax
 
             jax.distributed.initialize()  # before anything asks for a device
-        {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](
-            options, overrides
-        )
+        {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](options)
     except KeyboardInterrupt:
         print("launch.py: stopped; the same command continues.", file=sys.stderr)
         return 130
@@ -57,57 +46,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see launch.py --help")
-
-
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = _Parser(
-        prog="launch.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", metavar="FILE[:RECIPE]")
-    parser.add_argument("--workdir", help="default: runs/NAME_RECIPE")
-    parser.add_argument("--mode", default="train", help=", ".join(MODES))
-    parser.add_argument(
-        "--distributed", action="store_true", help="one of several processes"
-    )
-    group = parser.add_argument_group("--mode=restore")
-    for name, text in RESTORE_OPTIONS.items():
-        group.add_argument(f"--{name}", help=text)
-    options, others = parser.parse_known_args(argv)
-    overrides = [a for a in others if a.startswith("--config.")]
-    for argument in others:
-        if argument not in overrides:
-            known = [f"--{name}" for name in vars(options)]
-            raise ValueError(_unknown("option", argument.partition("=")[0], known))
-    if options.mode not in MODES:
-        raise ValueError(_unknown("--mode", options.mode, MODES))
-    given = [n for n in RESTORE_OPTIONS if getattr(options, n) is not None]
-    if given and options.mode != "restore":
-        raise ValueError(f"--{given[0]} belongs to --mode=restore.")
-    if options.config is None and (options.mode == "train" or not options.workdir):
-        raise ValueError(
-            "--config is missing; pass one such as --config=configs/cross_attn.py."
-        )
-    return options, overrides
-
-
-def _unknown(what: str, value: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.0)[0]
-    return (
-        f"unknown {what} {value!r}; did you mean {nearest!r}? "
-        f"There are {', '.join(known)}."
-    )
-
-
-def _train(options: argparse.Namespace, overrides: list[str]) -> None:
+def _train(options: argparse.Namespace) -> None:
     from configs.load import load_config, require_same, write_config
 
-    config = load_config(options.config, overrides)
+    config = load_config(options.config, options.overrides)
     workdir = _workdir(options, config)
     _check(config, for_training=True)
     require_same(config, workdir / "config.json")
@@ -156,8 +98,8 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
     events.close()
 
 
-def _evaluate(options: argparse.Namespace, overrides: list[str]) -> None:
-    config, workdir = _trained(options, overrides)
+def _evaluate(options: argparse.Namespace) -> None:
+    config, workdir = _trained(options)
     _print_versions()
     from vrt_spike_jax import checkpoint, train
 
@@ -172,11 +114,8 @@ def _evaluate(options: argparse.Namespace, overrides: list[str]) -> None:
     )
 
 
-def _restore(options: argparse.Namespace, overrides: list[str]) -> None:
-    for name in ("input", "output"):
-        if getattr(options, name) is None:
-            raise ValueError(f"--mode=restore needs --{name}: {RESTORE_OPTIONS[name]}.")
-    config, workdir = _trained(options, overrides)
+def _restore(options: argparse.Namespace) -> None:
+    config, workdir = _trained(options)
     takes_spikes = config.model.fusion != "none"
     if takes_spikes and options.spikes is None:
         raise ValueError(
@@ -202,10 +141,10 @@ def _restore(options: argparse.Namespace, overrides: list[str]) -> None:
             height=frames.shape[1],
             width=frames.shape[2],
             num_bins=config.data.num_bins,
-            spike_height=_whole(options, "spike_height"),
-            spike_width=_whole(options, "spike_width"),
-            flip=_flip(options.spike_flip),
-            exposure=_exposure(options.exposure),
+            spike_height=options.spike_height,
+            spike_width=options.spike_width,
+            flip=options.spike_flip,
+            exposure=options.exposure,
         )
     model, params = _model_and_params(config, workdir)
     restored = restore_video(
@@ -228,20 +167,13 @@ def _workdir(options: argparse.Namespace, config: Any) -> Path:
     return Path(options.workdir or default).resolve()
 
 
-def _trained(options: argparse.Namespace, overrides: list[str]) -> tuple[Any, Path]:
+def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
     """The configuration and the directory of an earlier training."""
     from configs.load import load_config, override, read_config
 
-    for argument in overrides:
-        if not argument.startswith(("--config.eval.", "--config.data.dir")):
-            raise ValueError(
-                f"{argument} has no effect in --mode={options.mode}, which takes the "
-                "settings of the training; only --config.eval.* and --config.data.dir "
-                "can be set anew."
-            )
     chosen = load_config(options.config) if options.config else None
     workdir = _workdir(options, chosen)
-    config = override(read_config(workdir / "config.json"), overrides)
+    config = override(read_config(workdir / "config.json"), options.overrides)
     _check(config, for_training=False)
     from vrt_spike_jax import checkpoint
 
@@ -278,10 +210,19 @@ def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
 
 
 def _data_directory(config: Any) -> str:
+    import jax
+    from jax.experimental import multihost_utils
+
     from data_pipeline import pipeline
 
-    directory = Path(config.data.dir).expanduser().resolve()
-    return pipeline.prepare_embedded(str(directory), config.data.embedded.to_dict())
+    directory = str(Path(config.data.dir).expanduser().resolve())
+    settings = config.data.embedded.to_dict()
+    if jax.process_index() == 0:
+        pipeline.prepare_embedded(directory, settings)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("data set is prepared")
+    # Finds what the first process made, unless this machine has a disk of its own.
+    return pipeline.prepare_embedded(directory, settings)
 
 
 def _test_clips(directory: str, config: Any) -> Any:
@@ -302,33 +243,6 @@ def _print_versions() -> None:
     names = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
     print("versions    " + ", ".join(f"{name} {version(name)}" for name in names))
     print(f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}")
-
-
-def _whole(options: argparse.Namespace, name: str) -> int | None:
-    text = getattr(options, name)
-    if text is None or text.isdecimal():
-        return None if text is None else int(text)
-    raise ValueError(f"--{name}={text} is not a whole number of spike pixels.")
-
-
-def _flip(text: str | None) -> bool | None:
-    choices = {None: None, "true": True, "false": False}
-    if text not in choices:
-        raise ValueError(f"--spike_flip={text} is neither true nor false.")
-    return choices[text]
-
-
-def _exposure(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        raise ValueError(
-            f"--exposure={text} must be three whole numbers FIRST,LENGTH,PERIOD in "
-            "spike frames, such as 0,49,56."
-        )
-    first, length, period = map(int, parts)
-    return first, length, period
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -141,9 +141,9 @@ def require_same(config: ConfigDict, path: Path) -> None:
     if differing:
         raise ValueError(
             f"{path.parent} was begun with other settings: {'; '.join(differing)}. "
-            "Take the old settings to continue it, or another --workdir to train with the "
-            "new ones (also for more train.steps, since the learning rate follows from "
-            "them)."
+            "Take the old settings to continue it, or another --workdir to train "
+            "with the new ones (also for more train.steps, since the learning rate "
+            "follows from them)."
         )
 
 

@@ -12,12 +12,11 @@ from jaxtyping import Array, PyTree
 
 FROZEN = "frozen"
 
-Params = PyTree[Array]
 NamedParams = dict[str, Array]  # 'vrt/stage1/...' -> array
 
 
 def label_parameters(
-    params: Params, groups: Sequence[tuple[str, str]]
+    params: PyTree, groups: Sequence[tuple[str, str]]
 ) -> dict[str, str]:
     """Names the group of every parameter.
 
@@ -55,7 +54,7 @@ def label_parameters(
 
 
 def split_params(
-    params: Params, labels: Mapping[str, str]
+    params: PyTree, labels: Mapping[str, str]
 ) -> tuple[NamedParams, NamedParams]:
     """Parts parameters into (trained, frozen), each flat, by '/'-joined name."""
     flat = traverse_util.flatten_dict(params, sep="/")
@@ -64,7 +63,7 @@ def split_params(
     return trained, frozen
 
 
-def merge_params(trained: NamedParams, frozen: NamedParams) -> Params:
+def merge_params(trained: NamedParams, frozen: NamedParams) -> PyTree:
     """Undoes `split_params`."""
     return traverse_util.unflatten_dict({**trained, **frozen}, sep="/")
 
@@ -128,7 +127,7 @@ def _is_decayed(params: NamedParams) -> dict[str, bool]:
     }
 
 
-def count_parameters(params: Params, labels: Mapping[str, str]) -> tuple[int, int]:
+def count_parameters(params: PyTree, labels: Mapping[str, str]) -> tuple[int, int]:
     """Numbers of (trained, frozen) parameters."""
     trained, frozen = split_params(params, labels)
 

@@ -46,7 +46,7 @@ def make_train_step(
             trained: optimizers.NamedParams,
         ) -> tuple[Float[Array, ""], Float[Array, "b t h w c"]]:
             params = optimizers.merge_params(trained, frozen)
-            restored = model.apply(
+            restored: Any = model.apply(
                 {"params": params}, *inputs, train=True, rngs={"dropout": key}
             )
             return charbonnier(restored, batch["sharp"], epsilon=epsilon), restored

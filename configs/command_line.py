@@ -1,0 +1,138 @@
+"""Reads the arguments of launch.py: options by mode, each checked as it stands."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+MODES = ("train", "eval", "restore")
+_RESTORE = {
+    "input": "video file or folder of pictures to restore",
+    "output": "an .mp4 file, or a folder for PNG pictures",
+    "spikes": "the .dat recording beside the video",
+    "spike_height": "spike pixels; default: the .json beside the .dat",
+    "spike_width": "spike pixels; default: the .json beside the .dat",
+    "spike_flip": "true where rows are stored bottom-up, else false",
+    "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions with one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see launch.py --help.")
+
+
+def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
+    """Returns the options, with `overrides`: the list of --config.KEY=VALUE.
+
+    Args:
+      argv: the arguments, without the name of the program.
+      description: what --help begins with.
+
+    Raises:
+      ValueError: an option is unknown, missing, of another mode, or malformed.
+    """
+    parser = _Parser(
+        prog="launch.py",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE[:RECIPE]")
+    parser.add_argument("--workdir", help="default: runs/NAME_RECIPE")
+    parser.add_argument("--mode", default="train", help=", ".join(MODES))
+    parser.add_argument(
+        "--distributed", action="store_true", help="this is one of several processes"
+    )
+    group = parser.add_argument_group("--mode=restore")
+    for name, text in _RESTORE.items():
+        group.add_argument(f"--{name}", help=text)
+    options, others = parser.parse_known_args(argv)
+    options.overrides = [a for a in others if a.startswith("--config.")]
+    for argument in others:
+        if argument.startswith("--config."):
+            continue
+        if not argument.startswith("-"):
+            raise ValueError(
+                f"unexpected argument {argument!r}; write options as --NAME=VALUE."
+            )
+        names = ["--config.KEY", "--help", *(f"--{name}" for name in vars(options))]
+        names.remove("--overrides")
+        raise ValueError(_unknown("option", argument.partition("=")[0], names))
+    _check(options)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.mode not in MODES:
+        raise ValueError(_unknown("--mode", options.mode, MODES))
+    given = [name for name in _RESTORE if getattr(options, name) is not None]
+    if given and options.mode != "restore":
+        raise ValueError(f"--{given[0]} belongs to --mode=restore.")
+    if options.config is None and (options.mode == "train" or not options.workdir):
+        raise ValueError(
+            "--config is missing; pass one such as --config=configs/cross_attn.py."
+        )
+    if options.mode == "train":
+        return
+    for argument in options.overrides:
+        if not argument.startswith(("--config.eval.", "--config.data.dir=")):
+            raise ValueError(
+                f"{argument} has no effect in --mode={options.mode}, which takes the "
+                "settings of the training; only --config.eval.* and --config.data.dir "
+                "can be set anew."
+            )
+    if options.mode == "restore":
+        _check_restore(options)
+
+
+def _check_restore(options: argparse.Namespace) -> None:
+    for name in ("input", "output"):
+        if getattr(options, name) is None:
+            raise ValueError(f"--mode=restore needs --{name}: {_RESTORE[name]}.")
+    details = ("spike_height", "spike_width", "spike_flip", "exposure")
+    given = [name for name in details if getattr(options, name) is not None]
+    if given and options.spikes is None:
+        raise ValueError(f"--{given[0]} describes --spikes, which is missing.")
+    options.spike_height = _whole(options.spike_height, "spike_height")
+    options.spike_width = _whole(options.spike_width, "spike_width")
+    options.spike_flip = _flip(options.spike_flip)
+    options.exposure = _exposure(options.exposure)
+
+
+def _unknown(what: str, value: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.0)[0]
+    return (
+        f"unknown {what} {value!r}; did you mean {nearest!r}? "
+        f"There are {', '.join(known)}."
+    )
+
+
+def _whole(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"--{name}={text} is not a number of spike pixels.")
+    return int(text)
+
+
+def _flip(text: str | None) -> bool | None:
+    choices = {None: None, "true": True, "false": False}
+    if text not in choices:
+        raise ValueError(f"--spike_flip={text} is neither true nor false.")
+    return choices[text]
+
+
+def _exposure(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise ValueError(
+            f"--exposure={text} must be three whole numbers FIRST,LENGTH,PERIOD in "
+            "spike frames, such as 0,49,56."
+        )
+    first, length, period = map(int, parts)
+    return first, length, period
