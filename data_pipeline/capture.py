@@ -1,0 +1,86 @@
+"""Two cameras on the same light: a clip record from a stream of sharp light."""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from data_pipeline.exposure import Shutter
+from data_pipeline.records import UNKNOWN, Record, check_record, pack_spikes
+from data_pipeline.spike_camera import SpikeCamera, grey
+
+
+def capture(
+    light: Iterable[np.ndarray],
+    exposure: np.ndarray,
+    *,
+    threshold: float,
+    gain: float,
+    spike_scale: int,
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    licence: str,
+    seed: int,
+    spike_rate: float = float("nan"),
+) -> Record:
+    """Records gamma-coded light with an RGB camera and a spike camera.
+
+    Blur is the mean of the 8-bit-scale (gamma-coded) light and the spikes integrate
+    the grey of that same light, so that the long mean of the spikes is the grey of
+    the blur (spike_facts 1.4, 'consistent pairs').
+
+    Args:
+        light: RGB light (H, W, 3), float32 in [0, 1], one for each spike frame.
+        exposure: windows (T, 2) in spike frames.
+        threshold: charge at which a spike pixel fires.
+        gain: charge that light 1 brings in one spike frame.
+        spike_scale: RGB pixels per spike pixel; spikes see the mean over that area.
+        rng: draws the phases of the pixels.
+        name: of the clip.
+        source: where the light comes from.
+        licence: of the source.
+        seed: what the simulation was seeded with.
+        spike_rate: spike frames per second, NaN where it is not known.
+    """
+    shutter = Shutter(exposure)
+    camera: SpikeCamera | None = None
+    packed: list[np.ndarray] = []
+    size = (0, 0)
+    for sample, frame in enumerate(light):
+        if camera is None:
+            size = (frame.shape[0] // spike_scale, frame.shape[1] // spike_scale)
+            phase = rng.random(size, np.float32)
+            camera = SpikeCamera(threshold=threshold, gain=gain, phase=phase)
+        shutter.add(sample, frame)
+        luma = grey(frame)
+        if spike_scale > 1:
+            luma = cv2.resize(luma, size[::-1], interpolation=cv2.INTER_AREA)
+        packed.append(pack_spikes(camera.read(luma)))
+    if camera is None:
+        raise ValueError(f"{name}: there is no light to record.")
+    blur, sharp = shutter.develop()
+    to_rgb = np.diag([spike_scale, spike_scale, 1.0])
+    # Pixel centres: spike pixel 0 covers RGB pixels 0 .. scale-1.
+    to_rgb[:2, 2] = (spike_scale - 1) / 2
+    record: Record = {
+        "name": name,
+        "blur": blur,
+        "sharp": sharp,
+        "spikes": np.stack(packed),
+        "exposure": exposure.astype(np.float32),
+        "sharp_time": exposure.mean(axis=1).astype(np.float32),
+        "spike_rate": np.float32(spike_rate),
+        "threshold": np.float32(threshold),
+        "gain": np.float32(gain),
+        "spike_scale": np.int32(spike_scale),
+        "rgb_from_spike": to_rgb.astype(np.float32),
+        "cfa": "none",
+        "transfer": "gamma",
+        "blur_kind": "mean of gamma-coded light, 8 bits",
+        "source": source,
+        "licence": licence or UNKNOWN,
+        "seed": np.int64(seed),
+    }
+    check_record(record)
+    return record

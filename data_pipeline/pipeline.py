@@ -1,0 +1,268 @@
+"""From clip records to deterministic, sharded, resumable batches, and to test clips."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipeline import augment, graph_ops
+from data_pipeline.records import Record, check_record, unpack_spikes
+from data_pipeline.representations import tfp, voxel_grid
+from data_pipeline.sources import embedded
+from data_pipeline.spike_deblur import Source, build, open_split
+
+Batch = dict[str, np.ndarray]
+
+_READERS = 2  # samples made at a time; training needs the other cores
+
+
+def prepare_embedded(data_dir: str, settings: Mapping[str, Any]) -> str:
+    """Builds the embedded data set unless it is there, and returns its directory.
+
+    The name of the directory contains a hash of the settings, and it appears only
+    when it is complete. Shows a progress bar on standard error while it builds.
+
+    Raises:
+        ValueError: a setting is missing, unknown or out of its range.
+    """
+    checked = embedded.check_embedded_settings(settings)
+    source = Source(
+        name="embedded",
+        version=embedded.VERSION,
+        settings=checked,
+        counts={split: checked[f"{split}_clips"] for split in embedded.PHOTOGRAPHS},
+        clips=lambda split: embedded.clips(checked, split),
+    )
+    return build(data_dir, source)
+
+
+def train_batches(
+    directory: str,
+    *,
+    num_frames: int,
+    crop_size: int,
+    num_bins: int,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Yields batches of the 'train' split without end, from step `start_step` on.
+
+    Batch `step` is a pure function of (seed, step): each epoch is its own permutation
+    of the clips, and each clip gets its own random window, crop, flips and
+    transposition.
+
+    Args:
+        directory: of a built data set.
+        num_frames: of each sample.
+        crop_size: height and width of each sample in RGB pixels.
+        num_bins: of the voxel grid of each exposure.
+        batch_size: samples a batch of this process.
+        seed: of the order and of the augmentation.
+        start_step: batches to leave out, at no cost.
+        process_index: of this process.
+        process_count: processes that share each global batch.
+
+    Yields:
+        'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, K, h, w) in
+        spikes per spike frame; all float32.
+
+    Raises:
+        ValueError: a clip is too short, too small or without sharp frames, the split
+            has fewer clips than a global batch, or an argument is out of its range.
+        FileNotFoundError: there is no data set in the directory.
+    """
+    records = open_split(directory, "train")
+    _check_batching(len(records), batch_size, process_index, process_count)
+    for name, value in (("seed", seed), ("start_step", start_step)):
+        if value < 0:
+            raise ValueError(f"{name} must not be negative, got {value}.")
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    check_record(records[0])
+    augment.check_fits(records[0], num_frames=num_frames, crop_size=crop_size)
+    failures: list[Exception] = []
+
+    def load(index: int, draws: np.ndarray) -> list[np.ndarray]:
+        try:
+            crop = augment.crop_record(
+                records[index],
+                draws,
+                num_frames=num_frames,
+                crop_size=crop_size,
+                num_bins=num_bins,
+            )
+        except Exception as error:
+            failures.append(error)  # TensorFlow would bury it in a trace of its own
+            raise
+        offset = np.int32(crop.bit_offset)
+        return [crop.blur, crop.sharp, crop.spikes, crop.weights, offset]
+
+    first = start_step * batch_size * process_count + process_index
+    dataset = (
+        _order(len(records), seed=seed, first=first, stride=process_count)
+        .map(_sampler(load, seed), num_parallel_calls=_READERS, deterministic=True)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(2)
+    )
+    return _numpy_batches(dataset, failures)
+
+
+class TestClips(Sequence[dict[str, Any]]):
+    """Whole clips of a split, read and binned when they are asked for."""
+
+    __test__ = False  # pytest would otherwise take it for a test
+
+    def __init__(
+        self, records: Sequence[Record], *, num_bins: int, tfp_short_window: int
+    ) -> None:
+        """Takes the records and how to represent their spikes."""
+        self._records = records
+        self._num_bins = num_bins
+        self._tfp_short_window = tfp_short_window
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        record = self._records[index]
+        check_record(record)
+        if len(record["sharp"]) == 0:
+            raise ValueError(
+                f"Clip {record['name']} has no sharp frames to evaluate against."
+            )
+        width = record["blur"].shape[2] // int(record["spike_scale"])
+        spikes = unpack_spikes(record["spikes"], width)
+        exposure = record["exposure"].tolist()
+        window = self._tfp_short_window
+        short = [tfp(spikes, int(time), window) for time in record["sharp_time"]]
+        grids = [
+            voxel_grid(spikes, self._num_bins, start=a, end=b) for a, b in exposure
+        ]
+        return {
+            "name": record["name"],
+            "blur": record["blur"].astype(np.float32) / np.float32(255),
+            "sharp": record["sharp"].astype(np.float32) / np.float32(255),
+            "spikes": np.stack(grids),
+            "tfp_short": np.stack(short),
+            # The bins are of one length, so their mean is the mean of the exposure.
+            "tfp_long": np.stack([grid.mean(axis=0) for grid in grids]),
+        }
+
+
+def test_clips(
+    directory: str, *, num_bins: int, tfp_short_window: int, split: str = "test"
+) -> TestClips:
+    """Opens whole clips for evaluation, each read when it is indexed.
+
+    Args:
+        directory: of a built data set.
+        num_bins: of the voxel grid of each exposure.
+        tfp_short_window: spike frames, odd, of the short TFP around the sharp instant.
+        split: 'test' or 'train'.
+
+    Returns:
+        A sequence of {'name', 'blur' and 'sharp' (T, H, W, 3) in [0, 1], 'spikes'
+        (T, K, h, w), 'tfp_short' and 'tfp_long' (T, h, w)}; rates in spikes per spike
+        frame, arrays in float32.
+
+    Raises:
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: the split is unknown, or num_bins or the window out of its range.
+    """
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    if tfp_short_window < 1 or tfp_short_window % 2 == 0:
+        raise ValueError(f"tfp_short_window must be odd, got {tfp_short_window}.")
+    return TestClips(
+        open_split(directory, split),
+        num_bins=num_bins,
+        tfp_short_window=tfp_short_window,
+    )
+
+
+# pytest would otherwise collect the function where a test module imports it.
+test_clips.__test__ = False  # type: ignore[attr-defined]
+
+
+def _check_batching(
+    num_clips: int, batch_size: int, process_index: int, process_count: int
+) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    if not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process_index must be in 0 .. {process_count - 1}, got {process_index}."
+        )
+    if num_clips < batch_size * process_count:
+        raise ValueError(
+            f"The train split has {num_clips} clips, fewer than the global batch of "
+            f"{batch_size * process_count}; build more clips or take a smaller batch."
+        )
+
+
+def _order(num_clips: int, *, seed: int, first: int, stride: int) -> tf.data.Dataset:
+    """Yields (index of the clip, position), each epoch its own permutation."""
+
+    @tf.autograph.experimental.do_not_convert
+    def at(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        epoch = position // num_clips
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        index = tf.random.experimental.index_shuffle(
+            position % num_clips, tf.cast(key, tf.uint32), num_clips - 1
+        )
+        return index, position
+
+    return tf.data.Dataset.range(first, tf.int64.max, stride).map(at)
+
+
+def _sampler(load: Any, seed: int) -> Any:
+    """Returns the map from (index, position) to one sample of float32 tensors."""
+    dtypes = [tf.uint8, tf.uint8, tf.uint8, tf.float32, tf.int32]
+
+    @tf.autograph.experimental.do_not_convert  # plain graph operations throughout
+    def sample(index: tf.Tensor, position: tf.Tensor) -> dict[str, tf.Tensor]:
+        draws = augment.draw(seed, position)
+        blur, sharp, packed, weights, offset = tf.numpy_function(
+            load, [index, draws], dtypes
+        )
+        blur.set_shape([None, None, None, 3])
+        sharp.set_shape([None, None, None, 3])
+        packed.set_shape([None, None, None, None])
+        weights.set_shape([None, None, None])
+        spikes = graph_ops.unpack_spikes(packed)
+        size = tf.shape(packed)[2]
+        spikes = spikes[..., offset : offset + size]
+        grids = graph_ops.voxel_grids(spikes, weights)
+        grids.set_shape([None, None, None, None])
+        return {
+            "blur": _to_float(augment.orient(blur, draws, (1, 2))),
+            "sharp": _to_float(augment.orient(sharp, draws, (1, 2))),
+            "spikes": augment.orient(grids, draws, (2, 3)),
+        }
+
+    return sample
+
+
+def _to_float(frames: tf.Tensor) -> tf.Tensor:
+    return tf.cast(frames, tf.float32) / 255.0
+
+
+def _numpy_batches(
+    dataset: tf.data.Dataset, failures: list[Exception]
+) -> Iterator[Batch]:
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = _READERS
+    iterator = dataset.with_options(options).as_numpy_iterator()
+    # Looked up now: a generator left open is closed when `tf` is gone already.
+    failure_type = tf.errors.OpError
+    while True:
+        try:
+            yield next(iterator)
+        except failure_type as error:
+            if failures:
+                raise failures[0] from None
+            raise ValueError(f"The input pipeline failed: {error.message}") from error

@@ -1,0 +1,182 @@
+"""The clip record: its fields, dtypes, shapes and units, and the checks on them."""
+
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.choices import unknown_name
+
+Record = dict[str, Any]
+
+UNKNOWN = "unknown"
+TRANSFERS = ("gamma", "linear", UNKNOWN)
+SPIKE_SCALES = (1, 2, 4)
+
+# name -> (dtype, number of axes). T frames, S spike frames, (H, W) of the RGB frames,
+# h = H / spike_scale and w = W / spike_scale of the spikes, of which one byte holds 8
+# horizontal neighbours, least significant bit leftmost.
+ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "blur": (np.uint8, 4),  # (T, H, W, 3)
+    "sharp": (np.uint8, 4),  # (T, H, W, 3), or (0, H, W, 3) where there is none
+    "spikes": (np.uint8, 3),  # (S, h, ceil(w / 8)), rows top-down
+    "exposure": (np.float32, 2),  # (T, 2), start and end in spike frames
+    "sharp_time": (np.float32, 1),  # (T,), in spike frames; NaN where there is none
+    "rgb_from_spike": (np.float32, 2),  # (3, 3) homography; NaN where unknown
+}
+NUMBERS: dict[str, type[np.generic]] = {
+    "spike_rate": np.float32,  # spike frames per second; NaN where unknown
+    "threshold": np.float32,  # NaN where unknown
+    "gain": np.float32,  # NaN where unknown
+    "spike_scale": np.int32,  # RGB pixels per spike pixel
+    "seed": np.int64,  # -1 for recordings, which have none
+}
+TEXTS = ("name", "cfa", "transfer", "blur_kind", "source", "licence")
+
+
+def packed_width(width: int) -> int:
+    """Returns the bytes that one row of `width` spike pixels takes."""
+    return -(-width // 8)
+
+
+def pack_spikes(spikes: np.ndarray) -> np.ndarray:
+    """Packs spikes (..., h, w) of 0 and 1 into bytes (..., h, ceil(w / 8))."""
+    return np.packbits(spikes, axis=-1, bitorder="little")
+
+
+def unpack_spikes(packed: np.ndarray, width: int) -> np.ndarray:
+    """Unpacks bytes (..., h, ceil(w / 8)) into uint8 spikes (..., h, w)."""
+    return np.unpackbits(packed, axis=-1, count=width, bitorder="little")
+
+
+def check_record(record: Record) -> None:
+    """Raises a ValueError that names the field unless `record` keeps the contract."""
+    fields = [*ARRAYS, *NUMBERS, *TEXTS]
+    missing = [name for name in fields if name not in record]
+    if missing:
+        raise ValueError(f"The record lacks the field(s) {', '.join(missing)}.")
+    for name in record:
+        if name not in fields:
+            raise ValueError(unknown_name("record field", name, fields))
+    for name, (dtype, ndim) in ARRAYS.items():
+        _check_array(name, record[name], dtype, ndim)
+    for name in TEXTS:
+        if not isinstance(record[name], str) or not record[name]:
+            raise ValueError(
+                f"{name} must be a non-empty string ({UNKNOWN!r} where it is not "
+                f"known), got {record[name]!r}."
+            )
+    for name, number_type in NUMBERS.items():
+        _check_number(name, record[name], number_type)
+    if record["transfer"] not in TRANSFERS:
+        raise ValueError(unknown_name("transfer", record["transfer"], TRANSFERS))
+    _check_frames(record)
+    _check_spikes(record)
+    _check_times(record)
+
+
+def _check_array(name: str, value: Any, dtype: type[np.generic], ndim: int) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != ndim:
+        found = (
+            f"{value.dtype} with shape {value.shape}"
+            if isinstance(value, np.ndarray)
+            else type(value).__name__
+        )
+        raise ValueError(
+            f"{name} must be a {np.dtype(dtype).name} array with {ndim} axes, "
+            f"got {found}."
+        )
+
+
+def _check_number(name: str, value: Any, number_type: type[np.generic]) -> None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be one number, got {value!r}.") from None
+    if np.issubdtype(number_type, np.integer) and not number.is_integer():
+        raise ValueError(f"{name} must be a whole number, got {value!r}.")
+    if name in ("spike_rate", "threshold", "gain") and not (
+        np.isnan(number) or 0 < number < np.inf
+    ):
+        raise ValueError(
+            f"{name} must be a positive number, or NaN where it is not known, "
+            f"got {value!r}."
+        )
+
+
+def _check_frames(record: Record) -> None:
+    blur, sharp = record["blur"], record["sharp"]
+    if 0 in blur.shape or blur.shape[-1] != 3:
+        raise ValueError(f"blur must be (T, H, W, 3), none zero, got {blur.shape}.")
+    if sharp.shape[1:] != blur.shape[1:] or len(sharp) not in (0, len(blur)):
+        raise ValueError(
+            f"sharp must have the shape of blur, {blur.shape}, or no frames at all, "
+            f"got {sharp.shape}."
+        )
+
+
+def _check_spikes(record: Record) -> None:
+    height, width = record["blur"].shape[1:3]
+    scale = int(record["spike_scale"])
+    if scale not in SPIKE_SCALES or height % scale or width % scale:
+        raise ValueError(
+            f"spike_scale must be one of {SPIKE_SCALES} and divide the {height}x{width}"
+            f" of blur, got {scale}."
+        )
+    expected = (height // scale, packed_width(width // scale))
+    if record["spikes"].shape[1:] != expected:
+        raise ValueError(
+            f"spikes must be packed to (S, {expected[0]}, {expected[1]}) bytes for "
+            f"{height // scale}x{width // scale} spike pixels, "
+            f"got {record['spikes'].shape}."
+        )
+    if record["rgb_from_spike"].shape != (3, 3):
+        raise ValueError(
+            f"rgb_from_spike must be (3, 3), got {record['rgb_from_spike'].shape}."
+        )
+
+
+def _check_times(record: Record) -> None:
+    num_frames, num_spike_frames = len(record["blur"]), len(record["spikes"])
+    exposure, sharp_time = record["exposure"], record["sharp_time"]
+    if exposure.shape != (num_frames, 2) or sharp_time.shape != (num_frames,):
+        raise ValueError(
+            f"exposure must be ({num_frames}, 2) and sharp_time ({num_frames},) for "
+            f"{num_frames} frames, got {exposure.shape} and {sharp_time.shape}."
+        )
+    check_exposure(exposure, num_spike_frames)
+    if len(record["sharp"]) == 0:
+        return
+    inside = (sharp_time >= exposure[:, 0]) & (sharp_time <= exposure[:, 1])
+    if not inside.all():
+        frame = int(np.argmin(inside))
+        raise ValueError(
+            f"sharp_time of frame {frame} is {sharp_time[frame]}, outside its exposure "
+            f"{exposure[frame].tolist()}."
+        )
+
+
+def check_exposure(exposure: np.ndarray, num_spike_frames: int) -> None:
+    """Checks windows (T, 2) against a stream of `num_spike_frames` spike frames.
+
+    Raises:
+        ValueError: a window is not finite, empty, out of the stream, or not later
+            than the one before it.
+    """
+    for frame, (start, end) in enumerate(exposure.tolist()):
+        if not (np.isfinite(start) and np.isfinite(end) and start < end):
+            raise ValueError(
+                f"exposure of frame {frame} must start before it ends, "
+                f"got [{start}, {end}]."
+            )
+        if start < 0 or end > num_spike_frames:
+            raise ValueError(
+                f"exposure of frame {frame} is [{start:g}, {end:g}], but the spikes "
+                f"cover [0, {num_spike_frames}] only."
+            )
+        if frame and not (
+            start > exposure[frame - 1, 0] and end > exposure[frame - 1, 1]
+        ):
+            raise ValueError(
+                f"exposures must be in the order of time, but frame {frame} has "
+                f"[{start:g}, {end:g}] after {exposure[frame - 1].tolist()}."
+            )

@@ -1,0 +1,44 @@
+"""Settings of a data set: checked against their table, and hashed into its name."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipeline.choices import unknown_name
+
+
+def check_settings(
+    settings: Mapping[str, Any], types: Mapping[str, type]
+) -> dict[str, Any]:
+    """Returns the settings as plain Python values of the types of the table.
+
+    Raises:
+        ValueError: a setting is missing, unknown or of another type.
+    """
+    for name in settings:
+        if name not in types:
+            raise ValueError(unknown_name("data setting", name, types))
+    missing = [name for name in types if name not in settings]
+    if missing:
+        raise ValueError(f"The data settings lack {', '.join(missing)}.")
+    checked = {}
+    for name, kind in types.items():
+        value = settings[name]
+        wrong = isinstance(value, bool) or (
+            kind is int and float(value) != int(value)
+            if kind in (int, float)
+            else not isinstance(value, kind)
+        )
+        if wrong:
+            raise ValueError(
+                f"The data setting {name} must be {kind.__name__}, got {value!r}."
+            )
+        checked[name] = kind(value)
+    return checked
+
+
+def settings_hash(settings: Mapping[str, Any], *, version: str) -> str:
+    """Returns 12 hexadecimal digits that differ when settings or version differ."""
+    text = json.dumps([version, dict(settings)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Adapters from footage to clip records, one file a source."""

@@ -1,0 +1,172 @@
+"""Real photographs set in motion: clip records without any download.
+
+The photographs come with scikit-image. A seeded camera pans, turns and zooms over one
+of them while patches cut from others of the same split move across the view.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage.data
+
+from data_pipeline.capture import capture
+from data_pipeline.choices import unknown_name
+from data_pipeline.exposure import check_odd_exposure, exposure_windows
+from data_pipeline.records import SPIKE_SCALES, Record
+from data_pipeline.settings import check_settings
+from data_pipeline.sources.motion import Scene, random_scene
+
+VERSION = "1"  # raised whenever the same settings would give other clips
+PHOTOGRAPHS = {
+    "train": (
+        "astronaut",
+        "coffee",
+        "rocket",
+        "hubble_deep_field",
+        "retina",
+        "immunohistochemistry",
+        "brick",
+        "grass",
+    ),
+    "test": ("chelsea", "stereo_motorcycle"),
+}
+SETTINGS: dict[str, type] = {
+    "train_clips": int,
+    "test_clips": int,
+    "num_frames": int,
+    "height": int,
+    "width": int,
+    "exposure": int,  # spike frames, odd
+    "period": int,  # spike frames from one exposure's start to the next
+    "spike_scale": int,
+    "threshold": float,
+    "gain": float,
+    "max_blur": float,  # pixels the camera translates in one exposure, at most
+    "seed": int,
+}
+_MARGIN = 16  # spike frames before the first exposure and after the last
+_LICENCE = "CC0 or public domain (scikit-image, data/README.txt)"
+_WORKERS = 2
+
+
+def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings as plain values.
+
+    Raises:
+        ValueError: one is missing, unknown or out of its range.
+    """
+    checked = check_settings(settings, SETTINGS)
+    for name in ("train_clips", "test_clips", "num_frames"):
+        if checked[name] < 1:
+            raise ValueError(f"{name} must be at least 1, got {checked[name]}.")
+    for name in ("height", "width"):
+        if checked[name] < 32 or checked[name] % 8:
+            raise ValueError(
+                f"{name} must be a multiple of 8 and at least 32 pixels, "
+                f"got {checked[name]}."
+            )
+    check_odd_exposure(checked["exposure"])
+    if checked["period"] < checked["exposure"]:
+        raise ValueError(
+            f"period must be at least the exposure, {checked['exposure']} spike "
+            f"frames, got {checked['period']}."
+        )
+    if checked["spike_scale"] not in SPIKE_SCALES:
+        raise ValueError(
+            f"spike_scale must be one of {SPIKE_SCALES}, got {checked['spike_scale']}."
+        )
+    for name in ("threshold", "gain", "max_blur"):
+        if not checked[name] > 0:
+            raise ValueError(f"{name} must be above 0, got {checked[name]}.")
+    if checked["seed"] < 0:
+        raise ValueError(f"seed must not be negative, got {checked['seed']}.")
+    return checked
+
+
+def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
+    """Makes clip `index` of a split: a pure function of its arguments.
+
+    Raises:
+        ValueError: the split is unknown or a setting is wrong.
+    """
+    settings = check_embedded_settings(settings)
+    if split not in PHOTOGRAPHS:
+        raise ValueError(unknown_name("split", split, PHOTOGRAPHS))
+    rng = np.random.default_rng(
+        [settings["seed"], list(PHOTOGRAPHS).index(split), index]
+    )
+    names = PHOTOGRAPHS[split]
+    subject = names[index % len(names)]
+    others = [name for name in names if name != subject]
+    exposure = exposure_windows(
+        settings["num_frames"],
+        first_start=_MARGIN,
+        exposure=settings["exposure"],
+        period=settings["period"],
+    )
+    scene = random_scene(
+        _photograph(subject),
+        [_photograph(str(name)) for name in rng.permutation(others)[:3]],
+        size=(settings["height"], settings["width"]),
+        exposure=exposure,
+        max_blur=settings["max_blur"],
+        rng=rng,
+    )
+    return capture(
+        _light(scene, int(exposure[-1, 1]) + _MARGIN),
+        exposure,
+        threshold=settings["threshold"],
+        gain=settings["gain"],
+        spike_scale=settings["spike_scale"],
+        rng=rng,
+        name=f"{split}-{index:05d}-{subject}",
+        source=f"scikit-image photograph {subject}, simulated motion",
+        licence=_LICENCE,
+        seed=settings["seed"],
+    )
+
+
+def clips(settings: Mapping[str, Any], split: str) -> Iterator[Record]:
+    """Yields the clips of a split in order, made by two threads.
+
+    Threads, as OpenCV and NumPy let go of the interpreter while they compute, and as
+    worker processes would each import the caller's program again.
+    """
+    settings = check_embedded_settings(settings)
+    count = settings[f"{split}_clips"]
+    opencv_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        pending: list[Future[Record]] = []
+        for index in range(count + _WORKERS):
+            if index < count:
+                pending.append(pool.submit(make_clip, settings, split, index))
+            if index >= _WORKERS:
+                yield pending.pop(0).result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(opencv_threads)
+
+
+def _light(scene: Scene, num_samples: int) -> Iterator[np.ndarray]:
+    """Yields what each spike frame sees, taken at its middle."""
+    for sample in range(num_samples):
+        yield scene.render(sample + 0.5)
+
+
+@functools.cache
+def _photograph(name: str) -> np.ndarray:
+    """Returns a photograph as float32 (H, W, 3) in [0, 1]."""
+    image = getattr(skimage.data, name)()
+    if isinstance(image, tuple):  # a stereo pair with its disparity: take the left
+        image = image[0]
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    image = np.ascontiguousarray(image[..., :3], np.float32) / np.float32(255)
+    image.flags.writeable = False  # it is shared by all clips
+    return image

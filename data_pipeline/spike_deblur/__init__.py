@@ -1,0 +1,5 @@
+"""The TFDS data set of clip records."""
+
+from data_pipeline.spike_deblur.builder import Source, SpikeDeblur, build, open_split
+
+__all__ = ["Source", "SpikeDeblur", "build", "open_split"]
