@@ -1,5 +1,6 @@
 """Peak signal-to-noise ratio of RGB frames, as the deblurring tables measure it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
@@ -25,6 +26,12 @@ def psnr(
     Raises:
       ValueError: shapes, types or values other than these.
     """
-    prediction, target = frame_pair(prediction, target)
+    return _mean_over_frames(*frame_pair(prediction, target))
+
+
+@jax.jit
+def _mean_over_frames(
+    prediction: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"]
+) -> Float[Array, ""]:
     error = jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))
     return jnp.mean(20.0 * jnp.log10(255.0) - 10.0 * jnp.log10(error))
