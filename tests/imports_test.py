@@ -41,7 +41,8 @@ LAYERS = (
     {"models"},
     {"losses", "metrics", "pretrained"},
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
-    {"train", "evaluate", "restore", "report", "compile_check"},
+    {"tiles", "restore", "train_log"},
+    {"train", "evaluate", "report", "compile_check"},
 )
 
 
