@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+MARGIN = 16  # spike frames that a clip has before its first and after its last exposure
+
 
 def exposure_windows(
     num_frames: int, *, first_start: int, exposure: int, period: int

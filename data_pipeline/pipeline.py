@@ -86,7 +86,7 @@ def train_batches(
     augment.check_fits(records[0], num_frames=num_frames, crop_size=crop_size)
     failures: list[Exception] = []
 
-    def load(index: int, draws: np.ndarray) -> list[np.ndarray]:
+    def load(index: int, draws: np.ndarray) -> list[np.ndarray | np.generic]:
         try:
             crop = augment.crop_record(
                 records[index],

@@ -5,6 +5,7 @@ of them while patches cut from others of the same split move across the view.
 """
 
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -15,7 +16,7 @@ import skimage.data
 
 from data_pipeline.capture import capture
 from data_pipeline.choices import unknown_name
-from data_pipeline.exposure import check_odd_exposure, exposure_windows
+from data_pipeline.exposure import MARGIN, check_odd_exposure, exposure_windows
 from data_pipeline.records import SPIKE_SCALES, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources.motion import Scene, random_scene
@@ -48,9 +49,8 @@ SETTINGS: dict[str, type] = {
     "max_blur": float,  # pixels the camera translates in one exposure, at most
     "seed": int,
 }
-_MARGIN = 16  # spike frames before the first exposure and after the last
-_LICENCE = "CC0 or public domain (scikit-image, data/README.txt)"
-_WORKERS = 2
+_LICENCE = "CC0, public domain or no known restrictions (skimage.data)"
+_MOST_WORKERS = 16
 
 
 def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
     others = [name for name in names if name != subject]
     exposure = exposure_windows(
         settings["num_frames"],
-        first_start=_MARGIN,
+        first_start=MARGIN,
         exposure=settings["exposure"],
         period=settings["period"],
     )
@@ -117,7 +117,7 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
         rng=rng,
     )
     return capture(
-        _light(scene, int(exposure[-1, 1]) + _MARGIN),
+        _light(scene, int(exposure[-1, 1]) + MARGIN),
         exposure,
         threshold=settings["threshold"],
         gain=settings["gain"],
@@ -131,22 +131,23 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
 
 
 def clips(settings: Mapping[str, Any], split: str) -> Iterator[Record]:
-    """Yields the clips of a split in order, made by two threads.
+    """Yields the clips of a split in order, made by one thread for each core.
 
     Threads, as OpenCV and NumPy let go of the interpreter while they compute, and as
     worker processes would each import the caller's program again.
     """
     settings = check_embedded_settings(settings)
     count = settings[f"{split}_clips"]
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(_WORKERS)
+    pool = ThreadPoolExecutor(workers)
     try:
         pending: list[Future[Record]] = []
-        for index in range(count + _WORKERS):
+        for index in range(count + workers):
             if index < count:
                 pending.append(pool.submit(make_clip, settings, split, index))
-            if index >= _WORKERS:
+            if index >= workers:
                 yield pending.pop(0).result()
     finally:
         pool.shutdown(cancel_futures=True)

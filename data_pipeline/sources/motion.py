@@ -36,7 +36,7 @@ class Path:
 
 
 def random_path(
-    centre: Sequence[float],
+    centre: np.ndarray,
     *,
     blur: float,
     turn: float,
@@ -47,7 +47,7 @@ def random_path(
     """Draws a path that translates by `blur` pixels in its fastest exposure.
 
     Args:
-        centre: x and y in the middle of the clip, in pixels.
+        centre: (2,) x and y in the middle of the clip, in pixels.
         blur: diagonal of the box that the position visits in one exposure, in pixels.
         turn: largest drift of the angle in one exposure, in radians.
         zoom: largest drift of the logarithm of the zoom in one exposure.
@@ -227,12 +227,12 @@ def _cut_patch(image: np.ndarray, side: int, rng: np.random.Generator) -> np.nda
     image = _shrink(image, side=2 * side, rng=rng)
     side = min(side, *image.shape[:2])
     top, left = (int(rng.integers(n - side + 1)) for n in image.shape[:2])
-    opacity = np.zeros((side, side), np.float32)
+    mask = np.zeros((side, side), np.float32)
     centre = (side - 1) / 2
     if rng.random() < 0.5:
         axes = (rng.uniform(0.6, 0.9, 2) * centre).astype(int).tolist()
         middle = (int(centre), int(centre))
-        cv2.ellipse(opacity, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
+        cv2.ellipse(mask, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
     else:
         corners = int(rng.integers(3, 8))
         angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
@@ -241,7 +241,7 @@ def _cut_patch(image: np.ndarray, side: int, rng: np.random.Generator) -> np.nda
         points = centre + reach[:, None] * np.stack(
             [np.cos(angles), np.sin(angles)], axis=-1
         )
-        cv2.fillPoly(opacity, [np.rint(points).astype(np.int32)], 1.0)
-    opacity = cv2.GaussianBlur(opacity, (0, 0), 0.7)[..., None]
+        cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1.0)
+    opacity = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
     colour = image[top : top + side, left : left + side]
     return np.concatenate([colour * opacity, opacity], axis=-1)

@@ -1,0 +1,253 @@
+"""Command line: build a data set, or blur and spikes to restore, from footage.
+
+    python -m data_pipeline.prepare --source=video --input=bikes.mp4 --output=DIR
+    python -m data_pipeline.prepare --source=embedded --output=DIR
+
+--layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,
+with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
+
+All times are in spike frames. Frame f of the footage is the light in the middle of its
+--spikes_per_frame spike frames, and the light in between is interpolated linearly; so
+--exposure=65 at --spikes_per_frame=8 blurs about 8 frames of the footage into one.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from data_pipeline import spike_dat
+from data_pipeline.atomic import new_folder
+from data_pipeline.choices import unknown_name
+from data_pipeline.records import Record
+from data_pipeline.sources import embedded, video_folder
+from data_pipeline.video_files import list_pictures, read_video, write_pictures
+
+SOURCES = ("embedded", "video")
+LAYOUTS = ("files", "records")
+
+# name -> (default, help). What a source does not take is refused for it.
+OPTIONS: dict[str, tuple[Any, str]] = {
+    "exposure": (65, "spike frames the shutter is open, odd"),
+    "period": (80, "spike frames from one exposure to the next"),
+    "spikes_per_frame": (8, "spike frames in one frame of the footage"),
+    "threshold": (1.0, "accumulated light at which a spike pixel fires"),
+    "gain": (1.0, "accumulated light in one spike frame at white"),
+    "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
+    "seed": (0, "of everything random"),
+    "num_frames": (6, "frames of a clip"),
+    "train_clips": (96, "clips to train on"),
+    "test_clips": (None, "clips to test on; default: 8, or a tenth of the footage"),
+    "height": (128, "RGB pixels of a clip"),
+    "width": (128, "RGB pixels of a clip"),
+    "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
+}
+_RECORDS_ONLY = ("num_frames", "test_clips")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports every error in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"prepare: {message.rstrip('.')}; see --help.\n")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; options that were not given are None.
+
+    Raises:
+        ValueError: an option is unknown, or not one of the source or the layout.
+    """
+    parser = _Parser(
+        prog="python -m data_pipeline.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--source", required=True, help=" or ".join(SOURCES))
+    parser.add_argument("--input", help="video file, or folder of videos or pictures")
+    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--layout", help="files (default for video) or records")
+    for name, (default, text) in OPTIONS.items():
+        kind = float if isinstance(default, float) else int
+        shown = "" if default is None else f" (default {default})"
+        parser.add_argument(f"--{name}", type=kind, metavar="N", help=text + shown)
+    options, others = parser.parse_known_args(argv)
+    for argument in others:
+        name = argument.split("=")[0].removeprefix("--")
+        raise ValueError(unknown_name("option", name, vars(options)))
+    if options.source not in SOURCES:
+        raise ValueError(unknown_name("source", options.source, SOURCES))
+    if options.layout is None:
+        options.layout = "files" if options.source == "video" else "records"
+    if options.layout not in LAYOUTS:
+        raise ValueError(unknown_name("layout", options.layout, LAYOUTS))
+    _check_applies(options)
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns 0, or 2 after one sentence on a user's mistake."""
+    try:
+        options = parse(argv)
+        if options.source == "embedded":
+            where = _embedded_records(options)
+        elif options.layout == "records":
+            where = _video_records(options)
+        else:
+            where = _video_files(options)
+    except (ValueError, OSError) as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prepare: stopped; nothing unfinished was left.", file=sys.stderr)
+        return 130
+    print(where)
+    return 0
+
+
+def _check_applies(options: argparse.Namespace) -> None:
+    if options.source == "embedded":
+        if options.layout == "files":
+            raise ValueError(
+                "--source=embedded has many short clips and no video; it takes "
+                "--layout=records only."
+            )
+        takes = set(embedded.SETTINGS)
+        if options.input is not None:
+            raise ValueError("--source=embedded brings its own pictures, not --input.")
+    else:
+        takes = set(video_folder.SETTINGS)
+        if options.layout == "records":
+            takes |= set(_RECORDS_ONLY)
+        if options.input is None:
+            raise ValueError(
+                "--source=video needs --input, a video file or a folder of videos or "
+                "pictures."
+            )
+    for name in OPTIONS:
+        if getattr(options, name) is not None and name not in takes:
+            raise ValueError(
+                f"--{name} has no meaning for --source={options.source} with "
+                f"--layout={options.layout}, which takes {', '.join(sorted(takes))}."
+            )
+
+
+def _chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Returns the options of these names, or their defaults."""
+    given = {name: getattr(options, name) for name in names}
+    return {
+        name: OPTIONS[name][0] if value is None else value
+        for name, value in given.items()
+    }
+
+
+def _embedded_records(options: argparse.Namespace) -> str:
+    # TensorFlow takes seconds to import; --help and mistakes should not wait for it.
+    from data_pipeline.pipeline import prepare_embedded
+
+    settings = _chosen(options, list(embedded.SETTINGS))
+    if settings["test_clips"] is None:
+        settings["test_clips"] = 8
+    return prepare_embedded(options.output, settings)
+
+
+def _video_records(options: argparse.Namespace) -> str:
+    from data_pipeline.spike_deblur import Source, build
+
+    settings = video_folder.check_video_settings(
+        _chosen(options, list(video_folder.SETTINGS))
+    )
+    num_frames = _chosen(options, ["num_frames"])["num_frames"]
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}.")
+    paths = video_folder.find_videos(options.input)
+    counts = []
+    for path in tqdm(paths, desc="Counting clips", unit="video"):
+        frames, _ = read_video(path)
+        counts.append(
+            (path, video_folder.count_clips(len(frames), num_frames, settings))
+        )
+    total = sum(count for _, count in counts)
+    test_clips = options.test_clips or max(1, round(total / 10))
+    splits = video_folder.split_clips(counts, test_clips)
+    source = Source(
+        name="video",
+        version=video_folder.VERSION,
+        settings={
+            **settings,
+            "num_frames": num_frames,
+            "test_clips": test_clips,
+            "footage": [_identity(path) for path in paths],
+        },
+        counts={
+            split: sum(len(chosen) for _, chosen in videos)
+            for split, videos in splits.items()
+        },
+        clips=lambda split: video_folder.clips(splits[split], settings, num_frames),
+    )
+    return build(options.output, source)
+
+
+def _video_files(options: argparse.Namespace) -> str:
+    settings = video_folder.check_video_settings(
+        _chosen(options, list(video_folder.SETTINGS))
+    )
+    paths = video_folder.find_videos(options.input)
+    with new_folder(options.output) as folder:
+        for path in paths:
+            frames, fps = read_video(path)
+            record = video_folder.make_clip(
+                frames,
+                settings,
+                name=path.stem,
+                fps=fps,
+                progress=partial(tqdm, desc=path.name, unit="spike frame"),
+            )
+            place = folder if len(paths) == 1 else folder / path.stem
+            place.mkdir(exist_ok=len(paths) == 1)
+            write_files(place, record)
+    return str(options.output)
+
+
+def write_files(folder: Path, record: Record) -> None:
+    """Writes blur/, sharp/, spikes.dat and spikes.json into an existing folder."""
+    for name in ("blur", "sharp"):
+        (folder / name).mkdir()
+        write_pictures(folder / name, record[name])
+    scale = int(record["spike_scale"])
+    height, width = (length // scale for length in record["blur"].shape[1:3])
+    spike_dat.write_packed(folder / "spikes.dat", record["spikes"], width, flip=True)
+    spike_dat.write_sidecar(
+        folder / "spikes.dat",
+        {
+            "height": height,
+            "width": width,
+            "flip": True,
+            "spike_rate": float(record["spike_rate"]),
+            "threshold": float(record["threshold"]),
+            "gain": float(record["gain"]),
+            "spike_scale": scale,
+            "exposure": record["exposure"].tolist(),
+        },
+    )
+
+
+def _identity(path: Path) -> str:
+    """Names the state of a video: other footage under the same name is another set."""
+    files = list_pictures(path) if path.is_dir() else [path]
+    states = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files
+    ]
+    digest = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+    return f"{path.name}-{digest}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

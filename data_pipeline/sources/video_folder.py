@@ -1,0 +1,235 @@
+"""Your own footage as clip records: its frames are samples of a high-speed camera."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.capture import capture
+from data_pipeline.exposure import (
+    MARGIN,
+    check_odd_exposure,
+    count_windows,
+    exposure_windows,
+)
+from data_pipeline.records import SPIKE_SCALES, UNKNOWN, Record
+from data_pipeline.settings import check_settings
+from data_pipeline.video_files import VIDEOS, list_pictures, read_video
+
+VERSION = "1"  # raised whenever the same settings would give other clips
+# All times in spike frames, of which `spikes_per_frame` span one frame of the footage.
+SETTINGS: dict[str, type] = {
+    "spikes_per_frame": int,
+    "exposure": int,
+    "period": int,
+    "spike_scale": int,
+    "threshold": float,
+    "gain": float,
+    "seed": int,
+}
+
+
+def check_video_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings as plain values.
+
+    Raises:
+        ValueError: one is missing, unknown or out of its range.
+    """
+    checked = check_settings(settings, SETTINGS)
+    check_odd_exposure(checked["exposure"])
+    if checked["period"] < checked["exposure"]:
+        raise ValueError(
+            f"period must be at least the exposure, {checked['exposure']} spike "
+            f"frames, got {checked['period']}."
+        )
+    if checked["spike_scale"] not in SPIKE_SCALES:
+        raise ValueError(
+            f"spike_scale must be one of {SPIKE_SCALES}, got {checked['spike_scale']}."
+        )
+    for name in ("spikes_per_frame", "threshold", "gain"):
+        if not checked[name] > 0:
+            raise ValueError(f"{name} must be above 0, got {checked[name]}.")
+    if checked["seed"] < 0:
+        raise ValueError(f"seed must not be negative, got {checked['seed']}.")
+    return checked
+
+
+def find_videos(path: str | Path) -> list[Path]:
+    """Lists the videos of an input in the order of their names.
+
+    It may be a video file, a folder of pictures (one video), or a folder whose video
+    files and sub-folders of pictures are one video each.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: the folder holds neither videos nor pictures, or both.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"There is no video or folder {source}.")
+    if source.is_file():
+        return [source]
+    videos = sorted(
+        entry
+        for entry in source.iterdir()
+        if entry.suffix.lower() in VIDEOS or (entry.is_dir() and list_pictures(entry))
+    )
+    pictures = bool(list_pictures(source))
+    if pictures and videos:
+        raise ValueError(
+            f"{source} holds pictures and videos; put them into folders of their own."
+        )
+    if not pictures and not videos:
+        raise ValueError(
+            f"{source} holds no video file ({', '.join(VIDEOS)}), no pictures and no "
+            "folder of pictures."
+        )
+    return videos or [source]
+
+
+def interpolate_light(
+    frames: np.ndarray, spikes_per_frame: int, first: int, last: int
+) -> Iterator[np.ndarray]:
+    """Yields the light (H, W, 3), float32 in [0, 1], of spike frames first .. last - 1.
+
+    Frame f of the footage is the light in the middle of its `spikes_per_frame` spike
+    frames; between two middles the light is interpolated linearly, and before the
+    first and after the last it stands still.
+
+    Args:
+        frames: uint8 (F, H, W, 3).
+        spikes_per_frame: spike frames in one frame of the footage.
+        first: spike frame.
+        last: spike frame, not included.
+    """
+    for sample in range(first, last):
+        position = (sample + 0.5) / spikes_per_frame - 0.5
+        position = min(max(position, 0.0), len(frames) - 1.0)
+        before = int(position)
+        share = np.float32(position - before)
+        light = frames[before].astype(np.float32)
+        if share > 0:
+            light += share * (frames[before + 1].astype(np.float32) - light)
+        yield light / np.float32(255)
+
+
+def count_clips(num_footage_frames: int, num_frames: int, settings: Any) -> int:
+    """Returns how many clips of `num_frames` frames the footage gives, one by one."""
+    windows = count_windows(
+        num_footage_frames * settings["spikes_per_frame"],
+        exposure=settings["exposure"],
+        period=settings["period"],
+        margin=MARGIN,
+    )
+    return windows // num_frames
+
+
+def make_clip(
+    frames: np.ndarray,
+    settings: Mapping[str, Any],
+    *,
+    name: str,
+    fps: float,
+    index: int = 0,
+    num_frames: int | None = None,
+    progress: Any = None,
+) -> Record:
+    """Records clip `index` of some footage with both cameras.
+
+    Args:
+        frames: uint8 (F, H, W, 3).
+        settings: as in SETTINGS.
+        name: of the clip.
+        fps: frames per second of the footage, NaN where not known.
+        index: which clip, counted in steps of `num_frames` periods.
+        num_frames: of the clip; where None it is all that the footage has.
+        progress: wraps the iterable of light, for a progress bar.
+
+    Raises:
+        ValueError: the footage is too short, or its size does not fit the spike scale.
+    """
+    settings = check_video_settings(settings)
+    exposure, period = settings["exposure"], settings["period"]
+    scale, rate = settings["spike_scale"], settings["spikes_per_frame"]
+    total, height, width = frames.shape[:3]
+    if height % scale or width % scale:
+        raise ValueError(
+            f"{name} is {height}x{width}, which spike_scale={scale} does not divide; "
+            "take spike_scale=1 or crop the footage."
+        )
+    available = count_clips(total, num_frames or 1, settings)
+    if index >= available:
+        needed = (2 * MARGIN + exposure + (num_frames or 1) * period - period) / rate
+        raise ValueError(
+            f"{name} has {total} frames, but one clip takes {int(np.ceil(needed))} of "
+            f"them (exposure={exposure}, period={period}, spikes_per_frame={rate}, "
+            f"margin={MARGIN}); give longer footage, a shorter exposure and period, or "
+            "more spikes_per_frame."
+        )
+    count = num_frames or available
+    offset = index * count * period
+    windows = exposure_windows(
+        count, first_start=MARGIN, exposure=exposure, period=period
+    )
+    # A clip that is all there is keeps its spikes to the end of the footage.
+    last = offset + int(windows[-1, 1]) + MARGIN if num_frames else total * rate
+    light: Iterable[np.ndarray] = interpolate_light(frames, rate, offset, last)
+    if progress is not None:
+        light = progress(light, total=last - offset)
+    return capture(
+        light,
+        windows,
+        threshold=settings["threshold"],
+        gain=settings["gain"],
+        spike_scale=scale,
+        rng=np.random.default_rng([settings["seed"], index]),
+        name=name,
+        source=f"footage {name}, {rate} spike frames per frame by linear interpolation",
+        licence=UNKNOWN,
+        seed=settings["seed"],
+        spike_rate=fps * rate,
+    )
+
+
+def clips(
+    videos: list[tuple[Path, range]], settings: Mapping[str, Any], num_frames: int
+) -> Iterator[Record]:
+    """Yields the chosen clips of each video in order, one video in memory at a time."""
+    for path, chosen in videos:
+        if not chosen:
+            continue
+        frames, fps = read_video(path)
+        for index in chosen:
+            yield make_clip(
+                frames,
+                settings,
+                name=f"{path.stem}-{index:05d}",
+                fps=fps,
+                index=index,
+                num_frames=num_frames,
+            )
+
+
+def split_clips(
+    counts: list[tuple[Path, int]], test_clips: int
+) -> dict[str, list[tuple[Path, range]]]:
+    """Sets the last clips aside for the test: of the last videos, in whole clips.
+
+    Raises:
+        ValueError: no clip would be left to train on, or none to test on.
+    """
+    total = sum(count for _, count in counts)
+    if not 1 <= test_clips < total:
+        raise ValueError(
+            f"The footage gives {total} clips; test_clips must leave at least one of "
+            f"them to train on and take at least one, got {test_clips}."
+        )
+    left = total - test_clips
+    splits: dict[str, list[tuple[Path, range]]] = {"train": [], "test": []}
+    for path, count in counts:
+        train = min(count, left)
+        left -= train
+        splits["train"].append((path, range(train)))
+        splits["test"].append((path, range(train, count)))
+    return splits
