@@ -41,7 +41,7 @@ LAYERS = (
     {"models"},
     {"losses", "metrics", "pretrained"},
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
-    {"tiles", "restore", "train_log"},
+    {"atomic_file", "tiles", "restore", "train_log"},
     {"train", "evaluate", "report", "compile_check"},
 )
 

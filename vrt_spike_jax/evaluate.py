@@ -1,0 +1,242 @@
+"""Evaluates a model on held-out clips beside baselines; the table and its file."""
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from tqdm import tqdm
+
+from vrt_spike_jax.atomic_file import replacing
+from vrt_spike_jax.metrics import psnr, ssim
+from vrt_spike_jax.restore import Restorer, restore_video
+
+PROTOCOL = (
+    "PSNR and SSIM on RGB rounded to 8 bits, all frames, no border cut, mean over the "
+    "frames of all clips; SSIM: Gaussian 11x11, sigma 1.5, valid, per channel"
+)
+METHODS = ("blurred", "closed_form", "model")
+
+Row = dict[str, Any]
+
+
+def evaluate(
+    model: Restorer,
+    params: Any,
+    clips: Sequence[Mapping[str, Any]],
+    *,
+    tile: Sequence[int],
+    overlap: Sequence[int],
+    progress: bool = False,
+) -> list[Row]:
+    """Measures the blurred input, the closed form and the model on the same frames.
+
+    The model goes through `restore_video`, the function that users call.
+
+    Args:
+      model: as for `restore_video`.
+      params: its parameters.
+      clips: mappings of 'name'; 'blur', 'sharp' (T, H, W, 3) float RGB in [0, 1];
+        'spikes' (T, K, h, w), 'tfp_short', 'tfp_long' (T, h, w) rates in spikes per
+        spike frame.
+      tile: as for `restore_video`.
+      overlap: as for `restore_video`.
+      progress: shows a bar on stderr.
+
+    Returns:
+      A row for each of METHODS: 'method', 'psnr' [dB] and 'ssim' as means over the
+      frames of all clips, and 'per_clip', a list of 'name', 'frames', 'psnr', 'ssim'.
+
+    Raises:
+      ValueError: no clips, or one without sharp frames.
+    """
+    if not len(clips):
+        raise ValueError("there are no clips to evaluate on; the test split is empty.")
+    scores: dict[str, list[Row]] = {method: [] for method in METHODS}
+    # Read by index: a clip is large, and is read only when its turn comes.
+    with tqdm(
+        total=len(clips), desc="evaluating", unit="clip", disable=not progress
+    ) as bar:
+        for clip in (clips[index] for index in range(len(clips))):
+            _check_clip(clip)
+            for method, frames in _methods(model, params, clip, tile, overlap, bar):
+                scores[method].append(
+                    {
+                        "name": str(clip["name"]),
+                        "frames": len(frames),
+                        "psnr": float(psnr(frames, clip["sharp"])),
+                        "ssim": float(ssim(frames, clip["sharp"])),
+                    }
+                )
+            bar.update()
+    return [
+        {
+            "method": method,
+            "psnr": _mean_over_frames(per_clip, "psnr"),
+            "ssim": _mean_over_frames(per_clip, "ssim"),
+            "per_clip": per_clip,
+        }
+        for method, per_clip in scores.items()
+    ]
+
+
+@jax.jit
+def closed_form(
+    blur: Float[Array, "t h w 3"],
+    tfp_short: Float[Array, "t h2 w2"],
+    tfp_long: Float[Array, "t h2 w2"],
+) -> Float[Array, "t h w 3"]:
+    """Deblurs without learning: blur x TFP around the instant / TFP of the exposure.
+
+    The spike model of deblurring of S-SDM (NeurIPS 2024). Both rates are brought to the
+    size of the frames bilinearly, and the result is clipped to [0, 1]. A pixel whose
+    exposure has no spike keeps its blurred value.
+
+    Args:
+      blur: RGB in [0, 1].
+      tfp_short: rates around the instant of the sharp frame.
+      tfp_long: rates over the whole exposure.
+    """
+    shape = blur.shape[:3]
+    short, long = (
+        jax.image.resize(rates, shape, "bilinear") for rates in (tfp_short, tfp_long)
+    )
+    ratio = jnp.where(long > 0, short / jnp.where(long > 0, long, 1.0), 1.0)
+    return jnp.clip(blur * ratio[..., None], 0.0, 1.0)
+
+
+def write_results(
+    path: str | Path,
+    rows: Sequence[Row],
+    *,
+    protocol: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any],
+    step: int,
+) -> None:
+    """Writes results.json, whole or not at all.
+
+    An infinite value, the PSNR of identical frames, is written as the string "inf",
+    since JSON has no infinity; Python's float() reads it back.
+
+    Args:
+      path: of the file.
+      rows: of `evaluate`.
+      protocol: how the numbers were made; None for PROTOCOL.
+      data: what they were made on; None for the clips' names and number of frames.
+      config: the resolved configuration.
+      step: training steps of the evaluated parameters.
+    """
+    results = {
+        "rows": rows,
+        "protocol": PROTOCOL if protocol is None else protocol,
+        "data": _describe_clips(rows) if data is None else data,
+        "config": config,
+        "step": step,
+        "versions": _versions(),
+    }
+    text = json.dumps(_without_infinity(results), indent=2, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """The rows as an aligned table, with what each gains over the blurred input."""
+    blurred = next((row for row in rows if row["method"] == "blurred"), None)
+    lines = [["method", "PSNR [dB]", "gain", "SSIM", "gain"]]
+    for row in rows:
+        gains = ["", ""]
+        if blurred is not None and row is not blurred:
+            gains = [
+                f"{row['psnr'] - blurred['psnr']:+.2f}",
+                f"{row['ssim'] - blurred['ssim']:+.4f}",
+            ]
+        lines.append(
+            [
+                str(row["method"]),
+                f"{row['psnr']:.2f}",
+                gains[0],
+                f"{row['ssim']:.4f}",
+                gains[1],
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _methods(
+    model: Restorer,
+    params: Any,
+    clip: Mapping[str, Any],
+    tile: Sequence[int],
+    overlap: Sequence[int],
+    bar: tqdm,
+) -> Iterator[tuple[str, Float[Array | np.ndarray, "t h w 3"]]]:
+    """Each method's name and frames, made one after the other."""
+    yield "blurred", clip["blur"]
+    yield "closed_form", closed_form(clip["blur"], clip["tfp_short"], clip["tfp_long"])
+    restored = restore_video(
+        model,
+        params,
+        clip["blur"],
+        clip["spikes"] if model.takes_spikes else None,
+        tile=tile,
+        overlap=overlap,
+        progress=lambda done, total: bar.set_postfix(tile=f"{done}/{total}"),
+    )
+    yield "model", restored
+
+
+def _check_clip(clip: Mapping[str, Any]) -> None:
+    blur, sharp = clip["blur"], clip["sharp"]
+    if blur.shape != sharp.shape:
+        raise ValueError(
+            f"clip {clip['name']} has blur {blur.shape} but sharp {sharp.shape}; "
+            "evaluation needs one sharp frame for each blurred one."
+        )
+
+
+def _mean_over_frames(per_clip: Sequence[Row], key: str) -> float:
+    frames = sum(row["frames"] for row in per_clip)
+    return math.fsum(row["frames"] * row[key] for row in per_clip) / frames
+
+
+def _describe_clips(rows: Sequence[Row]) -> dict[str, Any]:
+    clips = rows[0]["per_clip"]
+    return {
+        "clips": [clip["name"] for clip in clips],
+        "frames": sum(clip["frames"] for clip in clips),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "device": f"{device.platform}: {device.device_kind}",
+    }
+
+
+def _without_infinity(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinity(item) for item in value]
+    return value
