@@ -12,6 +12,7 @@ directory, runs/NAME_RECIPE unless --workdir says otherwise.
 
 import argparse
 import linecache
+import logging
 import os
 import sys
 import traceback
@@ -128,6 +129,7 @@ def _restore(options: argparse.Namespace) -> None:
             "--spikes out, or take a model such as that of configs/cross_attn.py."
         )
     import numpy as np
+    from tqdm import tqdm
 
     from data_pipeline import recording, video_files
     from vrt_spike_jax import restore_video
@@ -147,15 +149,21 @@ def _restore(options: argparse.Namespace) -> None:
             exposure=options.exposure,
         )
     model, params = _model_and_params(config, workdir)
-    restored = restore_video(
-        model,
-        params,
-        frames.astype(np.float32) / 255,
-        spikes,
-        tile=tuple(config.eval.tile),
-        overlap=tuple(config.eval.overlap),
-        progress=True,
-    )
+    with tqdm(desc="restoring", unit="tile") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        restored = restore_video(
+            model,
+            params,
+            frames.astype(np.float32) / 255,
+            spikes,
+            tile=config.eval.tile,
+            overlap=config.eval.overlap,
+            progress=show,
+        )
     video_files.write_video(
         options.output, np.round(restored * 255).astype(np.uint8), fps=rate
     )
@@ -258,7 +266,8 @@ def _is_for_the_user(error: Exception) -> bool:
 
 
 def _quiet() -> None:
-    """Keeps the notices of TensorFlow and XLA from burying the lines for the user."""
+    """Keeps the notices of the libraries from burying the lines for the user."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     cache = Path("~/.cache/vrt_spike_jax/compiled").expanduser()

@@ -70,7 +70,7 @@ def check(
         _require(value > 0, f"{key} is {value}; it must be above 0")
     _check_clips(config.data)
     _check_optimizer(config.optimizer, config.train.steps)
-    _check_tiles(config.eval)
+    _check_evaluation(config.eval)
     if device_count is not None:
         _check_devices(config, device_count, process_count)
 
@@ -116,6 +116,11 @@ def _choice(key: str, value: str, choices: Sequence[str]) -> None:
 
 def _check_clips(data: Any) -> None:
     embedded = data.embedded
+    _require(
+        embedded.train_clips >= data.batch_size,
+        f"data.embedded.train_clips is {embedded.train_clips}, which is fewer than the "
+        f"{data.batch_size} clips of one data.batch_size",
+    )
     _require(
         data.crop_size >= 64 and data.crop_size % 8 == 0,
         f"data.crop_size is {data.crop_size}; it must be a multiple of 8 and at least "
@@ -208,8 +213,14 @@ def _check_optimizer(optimizer: Any, steps: int) -> None:
         )
 
 
-def _check_tiles(settings: Any) -> None:
+def _check_evaluation(settings: Any) -> None:
     tile, overlap = settings.tile, settings.overlap
+    window = settings.tfp_short_window
+    _require(
+        window % 2 == 1,
+        f"eval.tfp_short_window is {window}; it must be odd, so that one spike "
+        f"frame is its middle, for example {window + 1}",
+    )
     for key, value in (("eval.tile", tile), ("eval.overlap", overlap)):
         _require(
             len(value) == 3 and all(isinstance(v, int) for v in value),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import jax
 import orbax.checkpoint as ocp
+from flax import traverse_util
 from jaxtyping import PyTree
 
 from vrt_spike_jax.train_state import TrainState
@@ -60,6 +60,7 @@ class Checkpoints:
           ValueError: the checkpoint holds other parameters.
         """
         step = self._newest()
+        _require_same_params(self._directory / str(step) / "params", abstract.params)
         rest = {"step": abstract.step, "opt_state": abstract.opt_state}
         restored = self._manager.restore(
             step,
@@ -82,7 +83,7 @@ class Checkpoints:
             raise _no_checkpoint(self._directory)
         return step
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(
@@ -116,6 +117,7 @@ def restore_params(directory: str | Path, abstract: PyTree) -> PyTree:
 
     Raises:
       FileNotFoundError: there is no checkpoint.
+      ValueError: the checkpoint holds other parameters.
     """
     step = newest_step(directory)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -123,8 +125,32 @@ def restore_params(directory: str | Path, abstract: PyTree) -> PyTree:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
     )
     path = Path(directory).resolve() / str(step) / "params"
+    _require_same_params(path, abstract)
     with ocp.StandardCheckpointer() as reader:
         return reader.restore(path, target)
+
+
+def _require_same_params(path: Path, abstract: PyTree) -> None:
+    """Compares names and shapes first: orbax reports them late and at length."""
+    with ocp.StandardCheckpointer() as reader:
+        tree = reader.metadata(path).item_metadata.tree
+    found, wanted = (
+        {name: x.shape for name, x in traverse_util.flatten_dict(t, sep="/").items()}
+        for t in (tree, abstract)
+    )
+    differing = sorted(
+        name
+        for name in found.keys() | wanted.keys()
+        if found.get(name) != wanted.get(name)
+    )
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{path} holds other parameters than the model: {len(differing)} differ, "
+            f"such as {name!r}, with the shape {found.get(name, 'absent')} in the "
+            f"checkpoint and {wanted.get(name, 'absent')} in the model; take the "
+            "configuration, and the version of the code, that trained it."
+        )
 
 
 def _no_checkpoint(directory: Path) -> FileNotFoundError:

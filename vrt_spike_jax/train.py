@@ -127,8 +127,6 @@ def evaluate_run(
     evaluate.write_results(
         Path(workdir) / "results.json",
         rows,
-        protocol=None,
-        data=None,
         config=config.to_dict(),
         step=step,
     )
@@ -263,7 +261,10 @@ def _draw(
     middle = len(blur) // 2
     sharp = clip["sharp"][:frames, :height, :width]
     sheet = report.picture_sheet(
-        blur[middle], spikes[middle], restored[middle], sharp[middle]
+        blur[middle],
+        spikes[middle] if run.model.takes_spikes else None,
+        restored[middle],
+        sharp[middle],
     )
     report.save_picture(workdir / "pictures" / f"step_{step:08d}.png", sheet)
     writer.write_images(step, {"restored": sheet[None]})

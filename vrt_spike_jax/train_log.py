@@ -2,16 +2,18 @@
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+from vrt_spike_jax.atomic_file import replacing
 
+
+@runtime_checkable
 class MetricWriter(Protocol):
     """Where scalars and pictures go; the writers of clu.metric_writers fit."""
 
@@ -150,6 +152,5 @@ def truncate_metrics(path: Path, last_step: int) -> None:
             continue  # the line that was being written when the run was killed
         if step <= last_step:
             kept.append(line + "\n")
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")

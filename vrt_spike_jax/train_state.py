@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
@@ -16,11 +16,14 @@ from vrt_spike_jax import sharding
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes; a checkpoint holds exactly this."""
+    """All that training changes; a checkpoint holds exactly this.
 
-    step: Int[Array, ""]
-    params: PyTree
-    opt_state: Any
+    The leaves are arrays, or in an abstract state their shapes, types and shardings.
+    """
+
+    step: Any  # int32 scalar: updates done
+    params: Any  # nested dict by module and parameter name, float32
+    opt_state: Any  # of the trained parameters alone
 
 
 def init_params(model: nn.Module, key: Array, *, num_bins: int) -> PyTree:

@@ -1,0 +1,95 @@
+import re
+
+import pytest
+
+from configs import base, check
+
+VARIANTS = ("tiny", "deblur")
+FUSIONS = ("none", "cross_attn")
+
+
+def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
+    config = base.get_config(recipe)
+    config.update_from_flattened_dict(changes)
+    check.check(
+        config,
+        variants=VARIANTS,
+        fusions=FUSIONS,
+        device_count=device_count,
+        process_count=process_count,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model.variant": "tyni"}, "did you mean 'tiny'?"),
+        ({"model.fusion": "cross"}, "did you mean 'cross_attn'?"),
+        ({"model.dtype": "bf16"}, "did you mean 'bfloat16'?"),
+        ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
+        ({"data.crop_size": 60}, "for example 64"),
+        ({"data.crop_size": 100}, "for example 96"),
+        ({"data.num_frames": 1}, "at least 2"),
+        ({"data.num_frames": 60}, "shorter than a training clip"),
+        ({"data.crop_size": 512}, "smaller than the training crop"),
+        ({"data.batch_size": 0}, "at least 1"),
+        ({"data.embedded.train_clips": 1}, "fewer than the 2 clips"),
+        ({"data.embedded.width": 164}, "for example 168"),
+        ({"data.embedded.exposure": 48}, "for example 49"),
+        ({"data.embedded.period": 20}, "at least data.embedded.exposure"),
+        ({"data.embedded.spike_scale": 3}, "1, 2 or 4"),
+        ({"data.embedded.threshold": 0.0}, "above 0"),
+        ({"seed": -1}, "at least 0"),
+        ({"loss.epsilon": 0.0}, "above 0"),
+        ({"optimizer.b2": 1.0}, "less than 1"),
+        ({"optimizer.end_factor": 2.0}, "at most 1"),
+        ({"optimizer.warmup_steps": 300}, "less than train.steps=300"),
+        ({"optimizer.groups": (("(", "main"),)}, "no regular expression"),
+        ({"optimizer.groups": (".*", "main")}, "must be (regular expression, group)"),
+        ({"optimizer.groups": ((".*", "mian"),)}, "did you mean 'main'?"),
+        ({"optimizer.groups": ((".*", "frozen"),)}, "nothing would train"),
+        ({"optimizer.factors.main": 0.0}, "above 0"),
+        ({"train.steps": 0}, "at least 1"),
+        ({"eval.tile": (6, 100, 128)}, "multiples of 8"),
+        ({"eval.tile": (6, 128)}, "three whole numbers"),
+        ({"eval.overlap": (6, 8, 8)}, "less than that of eval.tile"),
+        ({"eval.tfp_short_window": 8}, "for example 9"),
+        ({"mesh.fsdp": 2}, "does not make the 1 device(s)"),
+        ({"mesh.data": 0}, "mesh.data is 0"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_with_a_way_out(changes, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as error:
+        checked(changes)
+    assert "\n" not in str(error.value)
+
+
+def test_batch_is_shared_equally_by_the_devices():
+    checked({"data.batch_size": 8}, device_count=8)
+    with pytest.raises(ValueError, match="the nearest that works is 8"):
+        checked({"data.batch_size": 6}, device_count=8)
+
+
+def test_devices_do_not_matter_where_nothing_is_trained():
+    checked({"data.batch_size": 6}, device_count=None)
+
+
+def test_mesh_of_the_devices():
+    checked({"mesh.fsdp": 2, "data.batch_size": 8}, device_count=8)
+    checked({"mesh.data": 4, "mesh.fsdp": 2, "data.batch_size": 8}, device_count=8)
+
+
+def test_unknown_key_names_the_nearest_and_its_neighbours():
+    keys = [key for key, _ in check.flat_items(base.get_config("tiny"))]
+    sentence = check.unknown_key("train.step", keys)
+    assert "did you mean 'train.steps'?" in sentence
+    assert "train.log_every" in sentence
+    assert "model.variant" not in sentence
+
+
+def test_flat_items_reach_every_value():
+    assert dict(check.flat_items({"a": {"b": 1, "c": {"d": (2,)}}, "e": 3})) == {
+        "a.b": 1,
+        "a.c.d": (2,),
+        "e": 3,
+    }

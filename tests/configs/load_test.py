@@ -1,0 +1,104 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from configs.load import load_config, override, read_config, require_same, write_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = f"{ROOT}/configs/cross_attn.py:tiny"
+
+
+def test_overrides_take_the_type_of_their_key():
+    config = load_config(
+        CONFIG,
+        [
+            "--config.train.steps=5",
+            "--config.loss.epsilon=1",
+            "--config.data.dir=a b",
+            "--config.eval.tile=(4, 64, 72)",
+            "--config.optimizer.groups=(('a.*', 'frozen'), ('.*', 'main'))",
+            "--config.train.steps=7",
+        ],
+    )
+    assert config.train.steps == 7
+    assert config.loss.epsilon == 1.0
+    assert isinstance(config.loss.epsilon, float)
+    assert config.data.dir == "a b"
+    assert config.eval.tile == (4, 64, 72)
+    assert config.optimizer.groups == (("a.*", "frozen"), (".*", "main"))
+    assert config.is_locked
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (
+            "--config.optimzer.learning_rate=1",
+            "did you mean 'optimizer.learning_rate'?",
+        ),
+        ("--config.train.step=1", "did you mean 'train.steps'?"),
+        ("--config.train=1", "there is no config key 'train'"),
+        ("--config.train.steps=x", "is not of the type int"),
+        ("--config.train.steps=1.5", "is not of the type int"),
+        ("--config.train.steps", "needs a value"),
+        ("--config.seed=", "is not of the type int"),
+    ],
+)
+def test_bad_override_is_one_sentence(option, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as error:
+        load_config(CONFIG, [option])
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_names_the_nearest():
+    with pytest.raises(FileNotFoundError, match="did you mean .*configs/cross_attn.py"):
+        load_config("configs/cros_attn.py")
+
+
+def test_file_that_is_no_configuration_is_refused(tmp_path):
+    file = tmp_path / "empty.py"
+    file.write_text("")
+    with pytest.raises(ValueError, match="defines no get_config"):
+        load_config(str(file))
+    text = tmp_path / "notes.txt"
+    text.write_text("")
+    with pytest.raises(ValueError, match="must be a Python file"):
+        load_config(str(text))
+
+
+def test_written_configuration_returns_as_it_was(tmp_path):
+    path = tmp_path / "run" / "config.json"
+    config = load_config(CONFIG)
+    write_config(path, config)
+    assert read_config(path) == config
+    assert read_config(path).is_locked
+    assert [p.name for p in path.parent.iterdir()] == ["config.json"]
+    # What was read can be set anew, types included.
+    assert override(read_config(path), ["--config.eval.tile=2,64,64"]).eval.tile == (
+        2,
+        64,
+        64,
+    )
+
+
+def test_other_settings_are_named_with_both_values(tmp_path):
+    path = tmp_path / "config.json"
+    require_same(load_config(CONFIG), path)  # nothing was begun there
+    write_config(path, load_config(CONFIG, ["--config.train.steps=10"]))
+    before = path.read_bytes()
+    require_same(load_config(CONFIG, ["--config.train.steps=10"]), path)
+    sentence = re.escape("train.steps (there 10, now 20)")
+    with pytest.raises(ValueError, match=sentence) as error:
+        require_same(load_config(CONFIG, ["--config.train.steps=20"]), path)
+    assert "optimizer" not in str(error.value)
+    assert "another --workdir" in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_directory_without_a_training_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing was trained there"):
+        read_config(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="is no JSON file"):
+        read_config(tmp_path / "config.json")

@@ -1,0 +1,74 @@
+"""Every shipped configuration, in every recipe, builds, is checked and is all read."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import jax
+import pytest
+
+from configs import base, check
+from configs.load import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_RUNS = {"__init__", "base", "check", "command_line", "load"}
+RUNS = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - NO_RUNS)
+
+
+@pytest.mark.parametrize("recipe", base.RECIPES)
+@pytest.mark.parametrize("name", RUNS)
+def test_configuration_builds_is_locked_and_passes_the_check(name, recipe):
+    package = importlib.import_module("vrt_spike_jax")
+    config = load_config(str(ROOT / "configs" / f"{name}.py") + f":{recipe}")
+    assert (config.name, config.recipe) == (name, recipe)
+    assert config.is_locked
+    check.check(
+        config,
+        variants=tuple(package.VARIANTS),
+        fusions=tuple(package.FUSIONS),
+        device_count=1,
+    )
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_without_a_recipe_the_hardware_decides(name, monkeypatch):
+    module = importlib.import_module(f"configs.{name}")
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert module.get_config().recipe == "tiny"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    config = module.get_config()
+    assert config.recipe == "deblur"
+    assert config.model.dtype == "bfloat16"
+    assert (config.data.num_frames, config.data.crop_size) == (6, 256)
+
+
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'smoke'"):
+        base.get_config("smok")
+
+
+def test_recipes_share_their_keys():
+    keys = [
+        [key for key, _ in check.flat_items(base.get_config(recipe))]
+        for recipe in base.RECIPES
+    ]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_every_key_is_read_outside_the_configurations():
+    """A key that no code names is a switch without a wire."""
+    read = set()
+    sources = [ROOT / "launch.py", *(ROOT / "vrt_spike_jax").rglob("*.py")]
+    sources += (ROOT / "data_pipeline").rglob("*.py")
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                read.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read.add(node.value)
+    # The factors are read as a whole, by the names of the groups.
+    leaves = {
+        key: "factors" if ".factors." in key else key.rpartition(".")[2]
+        for key, _ in check.flat_items(base.get_config("tiny"))
+    }
+    assert not [key for key, leaf in leaves.items() if leaf not in read]

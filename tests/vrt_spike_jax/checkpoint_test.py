@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vrt_spike_jax import sharding
+from vrt_spike_jax.checkpoint import Checkpoints, newest_step, restore_params
+from vrt_spike_jax.train_state import TrainState
+
+
+def state_of(step, width=3):
+    params = {
+        "layer": {"kernel": jnp.full((2, width), float(step)), "bias": jnp.ones(2)}
+    }
+    optimizer = optax.chain(optax.clip(1.0), optax.scale_by_adam())
+    return TrainState(jnp.asarray(step, jnp.int32), params, optimizer.init(params))
+
+
+def abstract_of(state):
+    everywhere = sharding.replicated(sharding.make_mesh())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
+    )
+
+
+def test_newest_state_and_position_return(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        assert checkpoints.latest_step() is None
+        for step in (2, 4, 6):
+            checkpoints.save(state_of(step), step=step, position=step + 1)
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        assert checkpoints.latest_step() == 6
+        state, position = checkpoints.restore(abstract_of(state_of(0)))
+    assert position == 7
+    assert jax.tree.structure(state) == jax.tree.structure(state_of(6))
+    jax.tree.map(np.testing.assert_array_equal, state, state_of(6))
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"4", "6"}
+
+
+def test_parameters_alone_return(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state_of(5), step=5, position=5)
+    assert newest_step(tmp_path) == 5
+    params = restore_params(tmp_path, jax.eval_shape(lambda: state_of(0).params))
+    jax.tree.map(np.testing.assert_array_equal, params, state_of(5).params)
+
+
+def test_half_written_checkpoint_is_passed_over_and_removed(tmp_path):
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        checkpoints.save(state_of(5), step=5, position=5)
+    # What orbax leaves behind where it is killed while it writes step 9.
+    partial = tmp_path / "9.orbax-checkpoint-tmp"
+    (partial / "params").mkdir(parents=True)
+    assert newest_step(tmp_path) == 5
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        assert checkpoints.latest_step() == 5
+        checkpoints.save(state_of(9), step=9, position=9)
+        checkpoints.wait()
+        assert checkpoints.latest_step() == 9
+    assert not partial.exists()
+
+
+def test_relative_directory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Checkpoints("run/checkpoints") as checkpoints:
+        checkpoints.save(state_of(1), step=1, position=1)
+    assert newest_step("run/checkpoints") == 1
+
+
+def test_missing_checkpoint_is_one_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        newest_step(tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(FileNotFoundError, match="no checkpoint"):
+            checkpoints.restore(abstract_of(state_of(0)))
+
+
+def test_other_shapes_are_refused(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_of(1), step=1, position=1)
+    other = state_of(0, width=4)
+    message = r"'layer/kernel', with the shape \(2, 3\) in the checkpoint and \(2, 4\)"
+    with pytest.raises(ValueError, match=message):
+        restore_params(tmp_path, jax.eval_shape(lambda: other.params))
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(ValueError, match=message):
+            checkpoints.restore(abstract_of(other))
