@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import optax
 from flax import traverse_util
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 FROZEN = "frozen"
 
-NamedParams = dict[str, Array]  # 'vrt/stage1/...' -> array
+NamedParams = dict[str, Any]  # 'vrt/stage1/...' -> array, or its shape
 
 
 def label_parameters(

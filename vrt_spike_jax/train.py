@@ -179,37 +179,39 @@ def _train(
 ) -> TrainState:
     """Runs the steps from `position` to the last; the batch of step n is batch n."""
     settings = config.train
-    log = TrainLog(
+    pending = None
+    with TrainLog(
         workdir / "metrics.jsonl",
         writer,
         first_step=position,
         last_step=settings.steps,
         log_every=settings.log_every,
         clips_per_step=config.data.batch_size,
-    )
-    pending = None
-    for step in range(position + 1, settings.steps + 1):
-        state, metrics = run.train_step(
-            state, sharding.put_batch(next(batches), run.mesh)
-        )
-        # Reading a step's metrics waits for it; the step after it is already running.
-        if pending is not None:
-            log.record(*pending)
-        pending = step, metrics
-        last = step == settings.steps
-        save = last or step % settings.checkpoint_every == 0
-        draw = settings.picture_every and (last or step % settings.picture_every == 0)
-        if save or draw:
-            # Only a state that is known to be finite reaches the disk.
-            log.record(*pending)
-            pending = None
-        if save:
-            checkpoints.save(state, step=step, position=step)
-        if draw:
-            _draw(config, workdir, run, state, picture_clip, step, writer)
-    log.close()
+    ) as log:
+        for step in range(position + 1, settings.steps + 1):
+            batch = sharding.put_batch(next(batches), run.mesh)
+            state, metrics = run.train_step(state, batch)
+            # Reading a step's metrics waits for it, and the step after it runs already.
+            if pending is not None:
+                log.record(*pending)
+            pending = step, metrics
+            save = _is_due(step, settings.checkpoint_every, settings.steps)
+            draw = _is_due(step, settings.picture_every, settings.steps)
+            if save or draw:
+                # Only a state that is known to be finite reaches the disk.
+                log.record(*pending)
+                pending = None
+            if save:
+                checkpoints.save(state, step=step, position=step)
+            if draw:
+                _draw(config, workdir, run, state, picture_clip, step, writer)
     checkpoints.wait()
     return state
+
+
+def _is_due(step: int, every: int, last: int) -> bool:
+    """Whether something done every so many steps, and at the end, is done now."""
+    return every > 0 and (step % every == 0 or step == last)
 
 
 def _announce(

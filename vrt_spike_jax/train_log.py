@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -72,7 +73,6 @@ class TrainLog:
         values = {name: float(x) for name, x in jax.device_get(dict(metrics)).items()}
         now = time.monotonic()
         if not all(math.isfinite(values[name]) for name in ("loss", "grad_norm")):
-            self.close()
             raise FloatingPointError(
                 f"training stopped: at step {step} the loss is {values['loss']} and "
                 f"the norm of its gradient {values['grad_norm']}; the checkpoints from "
@@ -88,11 +88,17 @@ class TrainLog:
             self._write(step, values)
         self._show(step, values, rate, now, due)
 
-    def close(self) -> None:
-        """Writes out what is still held back."""
+    def __enter__(self) -> "TrainLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._file is not None:
             self._file.close()
-            self._file = None
         self._writer.flush()
 
     def _write(self, step: int, values: Mapping[str, float]) -> None:

@@ -38,10 +38,9 @@ def steps_in(path):
 
 def test_due_steps_and_the_last_are_written(tmp_path, capsys):
     path, writer = tmp_path / "metrics.jsonl", Recorder()
-    log = log_to(path, writer)
-    for step in range(1, 6):
-        log.record(step, metrics(loss=0.5 * step))
-    log.close()
+    with log_to(path, writer) as log:
+        for step in range(1, 6):
+            log.record(step, metrics(loss=0.5 * step))
     assert steps_in(path) == [2, 4, 5]
     assert json.loads(path.read_text().splitlines()[1])["loss"] == 2.0
     assert list(writer.scalars) == [2, 4, 5]
@@ -54,10 +53,10 @@ def test_due_steps_and_the_last_are_written(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 def test_number_that_is_not_finite_stops_and_names_the_step(tmp_path, name):
-    log = log_to(tmp_path / "metrics.jsonl", Recorder())
-    log.record(1, metrics())
-    with pytest.raises(FloatingPointError, match="step 2"):
-        log.record(2, metrics(**{name: float("nan")}))
+    with log_to(tmp_path / "metrics.jsonl", Recorder()) as log:
+        log.record(1, metrics())
+        with pytest.raises(FloatingPointError, match="step 2"):
+            log.record(2, metrics(**{name: float("nan")}))
     assert steps_in(tmp_path / "metrics.jsonl") == []
 
 
@@ -68,10 +67,9 @@ def test_no_step_stands_twice_after_a_resume(tmp_path):
     truncate_metrics(path, 4)
     assert steps_in(path) == [2, 4]
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
-    log = log_to(path, Recorder(), first_step=4, last_step=6)
-    for step in (5, 6):
-        log.record(step, metrics())
-    log.close()
+    with log_to(path, Recorder(), first_step=4, last_step=6) as log:
+        for step in (5, 6):
+            log.record(step, metrics())
     assert steps_in(path) == [2, 4, 6]
 
 

@@ -1,0 +1,148 @@
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from configs import base
+from vrt_spike_jax.checkpoint import newest_step
+from vrt_spike_jax.train import train_and_evaluate
+
+
+class Net(nn.Module):
+    """One layer with the interface of VRTSpike."""
+
+    takes_spikes, size_multiple, min_size, min_frames = True, 8, 64, 2
+
+    @nn.compact
+    def __call__(self, blur, spikes, *, train=False, spike_gain=None):
+        light = jnp.mean(spikes, axis=2)[..., None]
+        inputs = jnp.concatenate([blur, light], axis=-1)
+        return nn.Dense(3, name="mix")(nn.Dense(8, name="widen")(inputs))
+
+
+class Writer:
+    """Keeps what a metric writer is given."""
+
+    def __init__(self):
+        self.scalars, self.images = {}, {}
+
+    def write_scalars(self, step, scalars):
+        self.scalars.setdefault(step, {}).update(scalars)
+
+    def write_images(self, step, images):
+        self.images[step] = images
+
+    def flush(self):
+        pass
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+def config_of(steps=6):
+    config = base.get_config("smoke")
+    config.data.update(num_frames=2, crop_size=64, num_bins=2, batch_size=1)
+    config.train.update(steps=steps, checkpoint_every=2, log_every=1, picture_every=3)
+    config.eval.update(tile=(2, 64, 64), overlap=(0, 0, 0))
+    return config.lock()
+
+
+def clip_of(number):
+    """A pure function of the number of the clip."""
+    rng = np.random.default_rng(number)
+    sharp = rng.random((2, 64, 64, 3), dtype=np.float32)
+    spikes = np.repeat(sharp.mean(axis=-1)[:, None], 2, axis=1)
+    return {"blur": 0.5 * sharp, "sharp": sharp, "spikes": spikes}
+
+
+def test_clip():
+    clip = clip_of(10**6)
+    light = clip["spikes"].mean(axis=1)
+    return {"name": "clip", **clip, "tfp_short": light, "tfp_long": light}
+
+
+test_clip.__test__ = False
+
+
+def run(workdir, *, batches=None, steps=6, die_after=None):
+    """Trains with the batches of the clips; `die_after` so many, the process ends."""
+
+    def make_batches(start):
+        for number in itertools.count(start):
+            if die_after is not None and number >= die_after:
+                raise Killed
+            change = (batches or {}).get(number, 1.0)
+            yield {k: change * x[None] for k, x in clip_of(number).items()}
+
+    writer = Writer()
+    state = train_and_evaluate(
+        config_of(steps),
+        workdir,
+        model=Net(),
+        make_batches=make_batches,
+        test_clips=[test_clip()],
+        writer=writer,
+    )
+    return state, writer
+
+
+def logged(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_run_leaves_what_it_promises(tmp_path, capsys):
+    state, writer = run(tmp_path)
+    assert int(state.step) == 6
+    assert newest_step(tmp_path / "checkpoints") == 6
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == [
+        "step_00000003.png",
+        "step_00000006.png",
+    ]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [row["method"] for row in results["rows"]] == [
+        "blurred",
+        "closed_form",
+        "model",
+    ]
+    assert results["step"] == 6
+    assert results["config"]["train"]["steps"] == 6
+    assert writer.scalars[6]["eval/model/psnr"] == results["rows"][2]["psnr"]
+    assert set(writer.images) == {3, 6}
+    out = capsys.readouterr().out
+    assert "6 steps from the beginning" in out
+    assert "closed_form" in out
+
+
+@pytest.mark.parametrize("die_after", [1, 5])
+def test_cut_run_continues_bit_for_bit(tmp_path, die_after):
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", die_after=die_after)
+    continued, _ = run(tmp_path / "cut")
+    jax.tree.map(np.testing.assert_array_equal, continued, whole)
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+
+
+def test_finished_run_trains_no_further(tmp_path, capsys):
+    first, _ = run(tmp_path)
+    again, _ = run(tmp_path, die_after=0)
+    jax.tree.map(np.testing.assert_array_equal, again, first)
+    assert "is complete (6 steps)" in capsys.readouterr().out
+
+
+def test_number_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(FloatingPointError, match="at step 4 "):
+        run(tmp_path, batches={3: np.float32("nan")})
+    assert newest_step(tmp_path / "checkpoints") == 2
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3]
+    assert not (tmp_path / "results.json").exists()
+    # The damage was in the data: without it the run goes on from the good state.
+    state, _ = run(tmp_path)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
