@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +41,9 @@ FORBIDDEN = {
 # higher one, and never in a circle.
 LAYERS = (
     {"models"},
-    {"losses", "metrics", "pretrained"},
+    {"losses", "metrics", "pretrained", "atomic_file"},
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
-    {"atomic_file", "tiles", "restore", "train_log"},
+    {"tiles", "restore"},
     {"train", "evaluate", "report", "compile_check"},
 )
 
@@ -167,6 +169,25 @@ def test_package_works_where_tensorflow_is_not_installed():
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_every_library_that_is_imported_is_in_the_requirements():
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    declared = {_canonical(name) for name in re.findall(r"(?m)^[\w-]+", text)}
+    found = []
+    # A name may come from several distributions: tensorflow from tensorflow-cpu.
+    providers = importlib.metadata.packages_distributions()
+    for path in [*ALL_SOURCES, ROOT / "launch.py"]:
+        for top in sorted({name.split(".")[0] for name in imported_modules(path)}):
+            if top in sys.stdlib_module_names or top in {*PACKAGES, "launch"}:
+                continue
+            if not declared & {_canonical(name) for name in providers.get(top, [top])}:
+                found.append(f"{path.relative_to(ROOT)} imports {top}")
+    assert not found, "\n".join(found)
+
+
+def _canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_launch_alone_sees_both_packages():
