@@ -30,10 +30,15 @@ def exposure_windows(
 
 
 def count_windows(
-    num_spike_frames: int, *, exposure: int, period: int, margin: int
+    num_spike_frames: int,
+    *,
+    first_start: int,
+    exposure: int,
+    period: int,
+    margin: int,
 ) -> int:
-    """Returns how many exposures fit a stream with `margin` free at both ends."""
-    room = num_spike_frames - 2 * margin - exposure
+    """Returns how many exposures fit a stream that keeps `margin` free at its end."""
+    room = num_spike_frames - first_start - exposure - margin
     return 0 if room < 0 else 1 + room // period
 
 

@@ -6,9 +6,10 @@
 --layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,
 with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
 
-All times are in spike frames. Frame f of the footage is the light in the middle of its
---spikes_per_frame spike frames, and the light in between is interpolated linearly; so
---exposure=65 at --spikes_per_frame=8 blurs about 8 frames of the footage into one.
+All times are in spike frames. Frame f of the footage is the light of spike frame
+f * --spikes_per_frame, and the light in between is interpolated linearly; so
+--exposure=65 at --spikes_per_frame=8 blurs 8 frames of the footage into one. Footage
+whose motion passes a few pixels a frame shows steps in its blur: film it faster.
 """
 
 import argparse
@@ -36,7 +37,7 @@ LAYOUTS = ("files", "records")
 OPTIONS: dict[str, tuple[Any, str]] = {
     "exposure": (65, "spike frames the shutter is open, odd"),
     "period": (80, "spike frames from one exposure to the next"),
-    "spikes_per_frame": (8, "spike frames in one frame of the footage"),
+    "spikes_per_frame": (8, "spike frames from one frame of the footage to the next"),
     "threshold": (1.0, "accumulated light at which a spike pixel fires"),
     "gain": (1.0, "accumulated light in one spike frame at white"),
     "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),

@@ -18,7 +18,8 @@ from data_pipeline.settings import check_settings
 from data_pipeline.video_files import VIDEOS, list_pictures, read_video
 
 VERSION = "1"  # raised whenever the same settings would give other clips
-# All times in spike frames, of which `spikes_per_frame` span one frame of the footage.
+# All times in spike frames; `spikes_per_frame` of them pass from one frame of the
+# footage to the next.
 SETTINGS: dict[str, type] = {
     "spikes_per_frame": int,
     "exposure": int,
@@ -50,6 +51,12 @@ def check_video_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("spikes_per_frame", "threshold", "gain"):
         if not checked[name] > 0:
             raise ValueError(f"{name} must be above 0, got {checked[name]}.")
+    if checked["period"] % checked["spikes_per_frame"]:
+        raise ValueError(
+            f"period must be a multiple of spikes_per_frame, so that every sharp frame "
+            f"is a frame of the footage; got {checked['period']} and "
+            f"{checked['spikes_per_frame']}."
+        )
     if checked["seed"] < 0:
         raise ValueError(f"seed must not be negative, got {checked['seed']}.")
     return checked
@@ -93,23 +100,20 @@ def interpolate_light(
 ) -> Iterator[np.ndarray]:
     """Yields the light (H, W, 3), float32 in [0, 1], of spike frames first .. last - 1.
 
-    Frame f of the footage is the light in the middle of its `spikes_per_frame` spike
-    frames; between two middles the light is interpolated linearly, and before the
-    first and after the last it stands still.
+    Frame f of the footage is the light of spike frame f * `spikes_per_frame`; between
+    two frames the light is interpolated linearly.
 
     Args:
         frames: uint8 (F, H, W, 3).
-        spikes_per_frame: spike frames in one frame of the footage.
+        spikes_per_frame: spike frames from one frame of the footage to the next.
         first: spike frame.
         last: spike frame, not included.
     """
     for sample in range(first, last):
-        position = (sample + 0.5) / spikes_per_frame - 0.5
-        position = min(max(position, 0.0), len(frames) - 1.0)
-        before = int(position)
-        share = np.float32(position - before)
+        before, step = divmod(sample, spikes_per_frame)
         light = frames[before].astype(np.float32)
-        if share > 0:
+        if step:
+            share = np.float32(step / spikes_per_frame)
             light += share * (frames[before + 1].astype(np.float32) - light)
         yield light / np.float32(255)
 
@@ -117,12 +121,19 @@ def interpolate_light(
 def count_clips(num_footage_frames: int, num_frames: int, settings: Any) -> int:
     """Returns how many clips of `num_frames` frames the footage gives, one by one."""
     windows = count_windows(
-        num_footage_frames * settings["spikes_per_frame"],
+        (num_footage_frames - 1) * settings["spikes_per_frame"] + 1,
         exposure=settings["exposure"],
         period=settings["period"],
+        first_start=_first_start(settings),
         margin=MARGIN,
     )
     return windows // num_frames
+
+
+def _first_start(settings: Mapping[str, Any]) -> int:
+    """Returns the first start that puts the middle of the exposure on a frame."""
+    middle = MARGIN + settings["exposure"] // 2
+    return MARGIN + -middle % settings["spikes_per_frame"]
 
 
 def make_clip(
@@ -158,22 +169,26 @@ def make_clip(
             f"{name} is {height}x{width}, which spike_scale={scale} does not divide; "
             "take spike_scale=1 or crop the footage."
         )
+    first_start = _first_start(settings)
     available = count_clips(total, num_frames or 1, settings)
     if index >= available:
-        needed = (2 * MARGIN + exposure + (num_frames or 1) * period - period) / rate
+        span = first_start + exposure + ((num_frames or 1) - 1) * period + MARGIN
+        needed = 1 + -(-(span - 1) // rate)
         raise ValueError(
-            f"{name} has {total} frames, but one clip takes {int(np.ceil(needed))} of "
-            f"them (exposure={exposure}, period={period}, spikes_per_frame={rate}, "
+            f"{name} has {total} frames, but one clip takes {needed} of them "
+            f"(exposure={exposure}, period={period}, spikes_per_frame={rate}, "
             f"margin={MARGIN}); give longer footage, a shorter exposure and period, or "
             "more spikes_per_frame."
         )
     count = num_frames or available
     offset = index * count * period
     windows = exposure_windows(
-        count, first_start=MARGIN, exposure=exposure, period=period
+        count, first_start=first_start, exposure=exposure, period=period
     )
     # A clip that is all there is keeps its spikes to the end of the footage.
-    last = offset + int(windows[-1, 1]) + MARGIN if num_frames else total * rate
+    last = (
+        offset + int(windows[-1, 1]) + MARGIN if num_frames else (total - 1) * rate + 1
+    )
     light: Iterable[np.ndarray] = interpolate_light(frames, rate, offset, last)
     if progress is not None:
         light = progress(light, total=last - offset)
