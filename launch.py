@@ -65,7 +65,7 @@ def _train(options: argparse.Namespace) -> None:
     from clu import metric_writers
 
     from data_pipeline import pipeline
-    from vrt_spike_jax import create_model, train
+    from vrt_spike_jax import train
 
     data = config.data
     directory = _data_directory(config)
@@ -91,7 +91,7 @@ def _train(options: argparse.Namespace) -> None:
     train.train_and_evaluate(
         config,
         workdir,
-        model=_model(create_model, config),
+        model=_model(config),
         make_batches=make_batches,
         test_clips=_test_clips(directory, config),
         writer=events,
@@ -101,9 +101,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     config, workdir = _trained(options)
-    _print_versions()
+
     from vrt_spike_jax import checkpoint, train
 
+    step = checkpoint.newest_step(workdir / "checkpoints")
     model, params = _model_and_params(config, workdir)
     train.evaluate_run(
         config,
@@ -111,7 +112,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         model=model,
         params=params,
         test_clips=_test_clips(_data_directory(config), config),
-        step=checkpoint.newest_step(workdir / "checkpoints"),
+        step=step,
     )
 
 
@@ -134,6 +135,7 @@ def _restore(options: argparse.Namespace) -> None:
     from data_pipeline import recording, video_files
     from vrt_spike_jax import restore_video
 
+    model, params = _model_and_params(config, workdir)
     frames, rate = video_files.read_video(options.input)
     spikes = None
     if takes_spikes:
@@ -148,7 +150,6 @@ def _restore(options: argparse.Namespace) -> None:
             flip=options.spike_flip,
             exposure=options.exposure,
         )
-    model, params = _model_and_params(config, workdir)
     with tqdm(desc="restoring", unit="tile") as bar:
 
         def show(done: int, total: int) -> None:
@@ -171,8 +172,9 @@ def _restore(options: argparse.Namespace) -> None:
 
 
 def _workdir(options: argparse.Namespace, config: Any) -> Path:
-    default = Path("runs") / f"{config.name}_{config.recipe}"
-    return Path(options.workdir or default).resolve()
+    if options.workdir:
+        return Path(options.workdir).resolve()
+    return Path("runs", f"{config.name}_{config.recipe}").resolve()
 
 
 def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
@@ -183,9 +185,6 @@ def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
     workdir = _workdir(options, chosen)
     config = override(read_config(workdir / "config.json"), options.overrides)
     _check(config, for_training=False)
-    from vrt_spike_jax import checkpoint
-
-    checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
     return config, workdir
 
 
@@ -193,26 +192,32 @@ def _check(config: Any, *, for_training: bool) -> None:
     import jax
 
     from configs.check import check
-    from vrt_spike_jax import FUSIONS, VARIANTS
+    from vrt_spike_jax import VARIANTS
+    from vrt_spike_jax.models.fusion import FUSIONS
 
     check(
         config,
         variants=tuple(VARIANTS),
-        fusions=tuple(FUSIONS),
+        fusions=("none", *FUSIONS),
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),
     )
 
 
-def _model(create_model: Any, config: Any) -> Any:
+def _model(config: Any) -> Any:
+    import jax.numpy as jnp
+
+    from vrt_spike_jax import create_model
+
     settings = config.model
-    return create_model(settings.variant, fusion=settings.fusion, dtype=settings.dtype)
+    dtype = jnp.dtype(settings.dtype)
+    return create_model(settings.variant, fusion=settings.fusion, dtype=dtype)
 
 
 def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
-    from vrt_spike_jax import checkpoint, create_model, train_state
+    from vrt_spike_jax import checkpoint, train_state
 
-    model = _model(create_model, config)
+    model = _model(config)
     abstract = train_state.abstract_params(model, num_bins=config.data.num_bins)
     return model, checkpoint.restore_params(workdir / "checkpoints", abstract)
 

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 MODES = ("train", "eval", "restore")
@@ -92,6 +93,7 @@ def _check_restore(options: argparse.Namespace) -> None:
     for name in ("input", "output"):
         if getattr(options, name) is None:
             raise ValueError(f"--mode=restore needs --{name}: {_RESTORE[name]}.")
+    _check_output(Path(options.output))
     details = ("spike_height", "spike_width", "spike_flip", "exposure")
     given = [name for name in details if getattr(options, name) is not None]
     if given and options.spikes is None:
@@ -100,6 +102,23 @@ def _check_restore(options: argparse.Namespace) -> None:
     options.spike_width = _whole(options.spike_width, "spike_width")
     options.spike_flip = _flip(options.spike_flip)
     options.exposure = _exposure(options.exposure)
+
+
+def _check_output(path: Path) -> None:
+    """What would otherwise fail after the work is done."""
+    if path.suffix not in ("", ".mp4"):
+        raise ValueError(
+            f"--output={path} must end in .mp4, or have no suffix and be a folder for "
+            "PNG pictures."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"--output={path} lies in a folder that does not exist; make it first."
+        )
+    if not path.suffix and path.exists() and (path.is_file() or any(path.iterdir())):
+        raise FileExistsError(
+            f"--output={path} exists and is not an empty folder; name a new one."
+        )
 
 
 def _unknown(what: str, value: str, known: Sequence[str]) -> str:
