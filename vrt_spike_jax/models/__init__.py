@@ -1,0 +1,1 @@
+"""The networks: VRT, the spike encoder, the fusions."""

@@ -1,0 +1,135 @@
+"""Alignment of neighbouring frames: composed flows, warped images, warped features.
+
+Frame pairs are independent, so all pairs of a clip, in both directions, go through
+each step as one batch. Source: Liang et al., arXiv 2201.12288, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vrt_spike_jax.models.warping import flow_warp, nearest4_warp
+
+
+class FlowPair(NamedTuple):
+    """Flows of one hop at one scale.
+
+    `backward[:, t]` lives on frame t and points to frame t + hop; `forward[:, t]` lives
+    on frame t + hop and points to frame t. Both (b, d - hop, h, w, 2), pixels.
+    """
+
+    backward: Float[Array, "b pairs h w 2"]
+    forward: Float[Array, "b pairs h w 2"]
+
+
+def over_frames(
+    function: Callable[..., Array], *videos: Float[Array, "b d h w _"]
+) -> Float[Array, "b d h w _"]:
+    """Applies an image function to every frame of every clip at once."""
+    b, d = videos[0].shape[:2]
+    out = function(*(video.reshape(b * d, *video.shape[2:]) for video in videos))
+    return out.reshape(b, d, *out.shape[1:])
+
+
+def _both(backward: Array, forward: Array) -> Array:
+    """Stacks the two directions on the batch axis."""
+    return jnp.concatenate([backward, forward], 0)
+
+
+def estimate_flows(
+    spynet: Callable[[Array, Array], list[Array]], frames: Float[Array, "b d h w 3"]
+) -> list[FlowPair]:
+    """Flows between neighbouring frames at VRT's four scales, finest first."""
+    b, d = frames.shape[:2]
+    first, second = frames[:, :-1], frames[:, 1:]
+    reference, neighbour = _both(first, second), _both(second, first)
+    shape = (2 * b * (d - 1), *frames.shape[2:])
+    flows = spynet(reference.reshape(shape), neighbour.reshape(shape))
+    flows = [flow.reshape(2 * b, d - 1, *flow.shape[1:]) for flow in flows]
+    return [FlowPair(flow[:b], flow[b:]) for flow in flows]
+
+
+def compose_hops(single: FlowPair, hops: int) -> list[FlowPair]:
+    """Flows over 1 .. `hops` frames by chaining those between neighbours."""
+    pairs = [single]
+    for hop in range(1, hops):
+        last = pairs[-1]
+        onward = last.backward[:, :-1], single.backward[:, hop:]
+        back = last.forward[:, 1:], single.forward[:, :-hop]
+        near, far = (_both(a, c) for a, c in zip(onward, back, strict=True))
+        chained = near + over_frames(flow_warp, far, near)
+        b = chained.shape[0] // 2
+        pairs.append(FlowPair(chained[:b], chained[b:]))
+    return pairs
+
+
+def align_images(
+    frames: Float[Array, "b d h w 3"], flows: FlowPair
+) -> tuple[Float[Array, "b d h w 12"], Float[Array, "b d h w 12"]]:
+    """Each frame's next and previous neighbour warped to it (nearest4), 0 at the ends."""
+    b = frames.shape[0]
+    sources = _both(frames[:, 1:], frames[:, :-1])
+    warped = over_frames(nearest4_warp, sources, _both(*flows))
+    return _pad_ends(warped[:b], warped[b:])
+
+
+def _pad_ends(backward: Array, forward: Array) -> tuple[Array, Array]:
+    """Zeros where a frame has no next (the last) or no previous (the first) one."""
+    zeros = jnp.zeros_like(backward[:, :1])
+    return (
+        jnp.concatenate([backward, zeros], 1),
+        jnp.concatenate([zeros, forward], 1),
+    )
+
+
+def _hop_sources(
+    x: Float[Array, "b d h w c"], flows: FlowPair, hop: int
+) -> tuple[Array, Array]:
+    """Sources `hop` frames away and their flows for all d - 1 targets, both ways.
+
+    Where the clip ends before the source, both are zeros.
+    """
+    zeros = jnp.zeros_like(x[:, : hop - 1])
+    nothing = jnp.zeros_like(flows.backward[:, :1])
+    nothing = jnp.repeat(nothing, hop - 1, 1)
+    sources = _both(
+        jnp.concatenate([x[:, hop:], zeros], 1),
+        jnp.concatenate([zeros, x[:, : x.shape[1] - hop]], 1),
+    )
+    flow = _both(
+        jnp.concatenate([flows.backward, nothing], 1),
+        jnp.concatenate([nothing, flows.forward], 1),
+    )
+    return sources, flow
+
+
+def align_features(
+    deform: Callable[..., Array],
+    x: Float[Array, "b d h w c"],
+    hops: list[FlowPair],
+) -> tuple[Float[Array, "b d h w c"], Float[Array, "b d h w c"]]:
+    """Features of the following and of the preceding frames, aligned to each frame.
+
+    Args:
+      deform: DCNv2PackFlowGuided of the stage; both directions share it.
+      x: features of the clip.
+      hops: flows over 1, 2, .. frames at the scale of x.
+    """
+    b, d = x.shape[:2]
+    merge = (2 * b * (d - 1), *x.shape[2:4])
+    sources, warped, flows = [], [], []
+    for hop, pair in enumerate(hops, 1):
+        source, flow = _hop_sources(x, pair, hop)
+        source = source.reshape(*merge, -1)
+        flow = flow.reshape(*merge, 2)
+        sources.append(source)
+        flows.append(flow)
+        warped.append(flow_warp(source, flow))
+    target = _both(x[:, :-1], x[:, 1:]).reshape(*merge, -1)
+    aligned = deform(sources, warped, target, flows)
+    aligned = aligned.reshape(2 * b, d - 1, *aligned.shape[1:])
+    return _pad_ends(aligned[:b], aligned[b:])

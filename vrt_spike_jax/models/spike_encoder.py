@@ -1,0 +1,194 @@
+"""SpikeEncoder3D: the spikes of each exposure as features at VRT's four scales.
+
+The frames of a clip are folded into the batch and the convolutions run over the time
+inside one exposure and over the pixels, so that the order of the spikes within an
+exposure, which the blur has lost, is what the encoder reads.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import rearrange, reduce
+from jaxtyping import Array, Float
+
+from vrt_spike_jax.models.spynet import SCALES
+from vrt_spike_jax.models.tmsa import layer_norm
+from vrt_spike_jax.models.warping import resize_bilinear
+
+# Weights of R, G, B in the grey value a spike camera integrates (ITU-R BT.601).
+GREY = (0.299, 0.587, 0.114)
+
+
+def spike_scale_of(spikes_shape: tuple[int, ...], frames_shape: tuple[int, ...]) -> int:
+    """RGB pixels per spike pixel, from the shapes (b,t,k,h,w) and (b,t,H,W,3).
+
+    Raises:
+      ValueError: the clips differ in b or t, or the sizes are not 1, 2 or 4 apart.
+    """
+    height, width = frames_shape[2:4]
+    if tuple(spikes_shape[:2]) != tuple(frames_shape[:2]):
+        raise ValueError(
+            f"spikes {spikes_shape} and frames {frames_shape} must share batch and "
+            "time: one voxel grid per frame."
+        )
+    for scale in (1, 2, 4):
+        if (spikes_shape[3] * scale, spikes_shape[4] * scale) == (height, width):
+            return scale
+    raise ValueError(
+        f"spikes are {spikes_shape[3]}x{spikes_shape[4]} for frames of {height}x{width}"
+        "; frames must be exactly 1, 2 or 4 times as large: crop or resize one of them."
+    )
+
+
+def match_gain(
+    spikes: Float[Array, "b t k h w"], blur: Float[Array, "b t H W 3"]
+) -> Float[Array, " b"]:
+    """Factor that turns a clip's spike rates into its light, known or not.
+
+    Least squares of the mean rate of each exposure against the grey blurred frame, both
+    of which are the mean light of the exposure. Threshold, gain and illumination of the
+    spike camera cancel. A clip without spikes gets 1.
+    """
+    scale = spike_scale_of(spikes.shape, blur.shape)
+    rate = spikes.mean(2)
+    grey = blur @ jnp.asarray(GREY, blur.dtype)
+    grey = reduce(grey, "b t (h y) (w x) -> b t h w", "mean", y=scale, x=scale)
+    energy = (rate * rate).sum((1, 2, 3))
+    product = (rate * grey).sum((1, 2, 3))
+    return jnp.where(energy > 0, product / jnp.where(energy > 0, energy, 1), 1)
+
+
+class Conv3D(nn.Module):
+    """Convolution over (time, height, width), zero padded, time strided.
+
+    Written as one 2-D convolution over the images of all times, with the taps in time
+    laid side by side on the channels: on a CPU twice as fast as a 3-D one.
+    """
+
+    features: int
+    kernel: tuple[int, int, int]
+    time_stride: int = 1
+    space_stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n k h w c"]) -> Float[Array, "n k2 h2 w2 f"]:
+        """Convolves; k2 = k / time_stride, h2 = h / space_stride."""
+        taps, height, width = self.kernel
+        pad = taps - self.time_stride
+        times = x.shape[1] // self.time_stride
+        x = jnp.pad(x, [(0, 0), (pad // 2, pad - pad // 2), (0, 0), (0, 0), (0, 0)])
+        last = (times - 1) * self.time_stride + 1
+        x = jnp.concatenate(
+            [x[:, i : i + last : self.time_stride] for i in range(taps)], -1
+        )
+        return nn.Conv(
+            self.features,
+            (height, width),
+            strides=self.space_stride,
+            padding=[(height // 2, height // 2), (width // 2, width // 2)],
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name="conv",
+        )(x)
+
+
+class ResidualBlock3D(nn.Module):
+    """Two 3x3x3 convolutions added to their input."""
+
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n k h w c"]) -> Float[Array, "n k h w c"]:
+        """Keeps shape and channels."""
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        features = x.shape[-1]
+        y = nn.gelu(Conv3D(features, (3, 3, 3), name="conv1", **dtypes)(x))
+        return x + Conv3D(features, (3, 3, 3), name="conv2", **dtypes)(y)
+
+
+class SpikeEncoder3D(nn.Module):
+    """Conv3D pyramid over the spikes inside each exposure.
+
+    `features`: widths at VRT's scales 1, 1/2, 1/4, 1/8. `channels`: widths of the VRT
+    stages the outputs go to. `time_strides`: temporal down-sampling of the stem's
+    convolutions; the number of voxel bins must be a multiple of their product.
+    """
+
+    features: tuple[int, int, int, int]
+    channels: tuple[int, int, int, int]
+    time_strides: tuple[int, ...] = (4, 2)
+    blocks: int = 1
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, light: Float[Array, "b t k h w"], *, spike_scale: int
+    ) -> list[Float[Array, "b t s h2 w2 c"]]:
+        """Encodes gain-matched spike rates.
+
+        Args:
+          light: spike rates times gain, in units of the frames' grey value.
+          spike_scale: RGB pixels per spike pixel.
+
+        Returns:
+          One feature clip per VRT scale, each with the short sub-exposure time axis s.
+
+        Raises:
+          ValueError: the number of bins is no multiple of the temporal strides.
+        """
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        b = light.shape[0]
+        x = rearrange(light, "b t k h w -> (b t) k h w 1").astype(self.dtype)
+        bins = x.shape[1]
+        total = 1
+        for stride in self.time_strides:
+            total *= stride
+        if bins % total:
+            raise ValueError(
+                f"spikes have {bins} bins; the encoder needs a multiple of {total} "
+                f"(time_strides={self.time_strides})."
+            )
+        first = SCALES.index(spike_scale)
+        for i, stride in enumerate(self.time_strides):
+            stem = Conv3D(
+                self.features[first],
+                (stride, 3, 3),
+                stride,
+                name=f"stem_{i}",
+                **dtypes,
+            )
+            x = nn.gelu(stem(x))
+        outputs = []
+        for scale in range(first, len(SCALES)):
+            if scale > first:
+                down = Conv3D(
+                    self.features[scale],
+                    (3, 3, 3),
+                    space_stride=2,
+                    name=f"down_{scale}",
+                    **dtypes,
+                )
+                x = nn.gelu(down(x))
+            for i in range(self.blocks):
+                x = ResidualBlock3D(name=f"block_{scale}_{i}", **dtypes)(x)
+            outputs.append(x)
+        # Scales finer than the spike camera see its finest features, enlarged.
+        h, w = light.shape[3:]
+        for finer in range(first):
+            enlarge = spike_scale // SCALES[finer]
+            finest = resize_bilinear(outputs[finer], h * enlarge, w * enlarge)
+            outputs.insert(finer, finest)
+        return [
+            rearrange(self._project(x, scale), "(b t) s h w c -> b t s h w c", b=b)
+            for scale, x in enumerate(outputs)
+        ]
+
+    def _project(self, x: Array, scale: int) -> Array:
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        x = nn.Dense(self.channels[scale], name=f"project_{scale}", **dtypes)(x)
+        return layer_norm(f"norm_{scale}", **dtypes)(x)

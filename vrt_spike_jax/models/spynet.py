@@ -1,0 +1,111 @@
+"""SpyNet: optical flow by a spatial pyramid, at the four scales VRT uses.
+
+Source: Ranjan and Black, "Optical Flow Estimation using a Spatial Pyramid Network",
+arXiv 1611.00850.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from vrt_spike_jax.models.warping import flow_warp, resize_bilinear
+
+# Mean and standard deviation of ImageNet, RGB in [0, 1]; float32 as in the published
+# buffers, which matters when the model runs in float64.
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+_LEVELS = 6
+_STRIDE = 2 ** (_LEVELS - 1)
+SCALES = (1, 2, 4, 8)
+
+
+class BasicModule(nn.Module):
+    """Flow residual of one pyramid level: five 7x7 convolutions."""
+
+    features: tuple[int, ...]
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w 8"]) -> Float[Array, "n h w 2"]:
+        """Maps (reference, warped neighbour, upsampled flow) to a residual flow."""
+        counts = (*self.features, 2)
+        for i, count in enumerate(counts):
+            last = i == len(counts) - 1
+            x = nn.Conv(
+                count,
+                (7, 7),
+                padding=3,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                # Trained from scratch, flow starts at zero: a random one only harms.
+                kernel_init=(
+                    nn.initializers.zeros if last else nn.initializers.lecun_normal()
+                ),
+                name=f"basic_module_{2 * i}",
+            )(x)
+            if not last:
+                x = nn.relu(x)
+        return x
+
+
+class SpyNet(nn.Module):
+    """Flow between two images, coarse to fine."""
+
+    features: tuple[int, ...] = (32, 64, 32, 16)
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        reference: Float[Array, "n h w 3"],
+        neighbour: Float[Array, "n h w 3"],
+    ) -> list[Float[Array, "n h2 w2 2"]]:
+        """Flow on the reference's grid, pointing into the neighbour.
+
+        Returns:
+          Flows (x, y) at scales 1, 1/2, 1/4 and 1/8, in pixels of their own scale.
+        """
+        h, w = reference.shape[1:3]
+        padded = (-(-h // _STRIDE) * _STRIDE, -(-w // _STRIDE) * _STRIDE)
+        references = self._pyramid(reference, padded)
+        neighbours = self._pyramid(neighbour, padded)
+        flow = jnp.zeros((*references[0].shape[:3], 2), self.dtype)
+        flows = []
+        for level in range(_LEVELS):
+            if level:
+                height, width = references[level].shape[1:3]
+                flow = 2 * resize_bilinear(flow, height, width, align_corners=True)
+            warped = flow_warp(neighbours[level], flow, padding="border")
+            module = BasicModule(
+                self.features,
+                self.dtype,
+                self.param_dtype,
+                name=f"basic_module_{level}",
+            )
+            flow = flow + module(jnp.concatenate([references[level], warped, flow], -1))
+            flows.append(flow)
+        return [
+            self._to_scale(flows[-1 - i], (h, w), padded, scale)
+            for i, scale in enumerate(SCALES)
+        ]
+
+    def _pyramid(self, image, padded):
+        image = resize_bilinear(image.astype(self.dtype), *padded)
+        mean, std = jnp.asarray(MEAN, self.dtype), jnp.asarray(STD, self.dtype)
+        levels = [(image - mean) / std]
+        for _ in range(_LEVELS - 1):
+            n, h, w, c = levels[0].shape
+            pooled = levels[0].reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+            levels.insert(0, pooled)
+        return levels
+
+    @staticmethod
+    def _to_scale(flow, size, padded, scale):
+        height, width = size[0] // scale, size[1] // scale
+        ratio = (width / (padded[1] // scale), height / (padded[0] // scale))
+        return resize_bilinear(flow, height, width) * jnp.asarray(ratio, flow.dtype)

@@ -1,0 +1,111 @@
+"""VRTSpike: VRT with the features of a spike camera fused into its stages."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.models.spike_encoder import (
+    SpikeEncoder3D,
+    match_gain,
+    spike_scale_of,
+)
+from vrt_spike_jax.models.vrt import VRT
+
+# Encoder stages of VRT, at scales 1, 1/2, 1/4, 1/8: fusion comes before their groups.
+FUSED_STAGES = (1, 2, 3, 4)
+
+
+class VRTSpike(nn.Module):
+    """Restores a blurred clip with the spikes recorded during its exposures.
+
+    The parameters of `vrt` stand under that name, exactly as VRT names them.
+    """
+
+    vrt: VRT
+    fusion: str = "cross_attn"
+    spike_features: tuple[int, int, int, int] = (32, 64, 96, 96)
+    time_strides: tuple[int, ...] = (4, 2)
+    encoder_blocks: int = 1
+    fusion_heads: int = 6
+    fusion_window: int = 8
+
+    takes_spikes = True
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width must be multiples of."""
+        return self.vrt.size_multiple
+
+    @property
+    def min_size(self) -> int:
+        """Smallest height and width."""
+        return self.vrt.min_size
+
+    @property
+    def min_frames(self) -> int:
+        """Fewest frames."""
+        return self.vrt.min_frames
+
+    def setup(self) -> None:
+        """Builds encoder and fusions with the precision of `vrt`."""
+        precision = {"dtype": self.vrt.dtype, "param_dtype": self.vrt.param_dtype}
+        channels = self.vrt.embed_dims[: len(FUSED_STAGES)]
+        self.spike_encoder = SpikeEncoder3D(
+            self.spike_features,
+            channels,
+            self.time_strides,
+            self.encoder_blocks,
+            **precision,
+        )
+        fusion = FUSIONS[self.fusion]
+        self.fusions = [
+            fusion(
+                num_heads=self.fusion_heads,
+                window=self.fusion_window,
+                max_logits=self.vrt.max_logits,
+                name=f"fusion_{stage}",
+                **precision,
+            )
+            for stage in FUSED_STAGES
+        ]
+
+    def __call__(
+        self,
+        blur: Float[Array, "b t H W 3"],
+        spikes: Float[Array, "b t k h w"],
+        train: bool = False,
+        *,
+        spike_gain: Float[Array, " b"] | None = None,
+    ) -> Float[Array, "b t H W 3"]:
+        """Restores a clip.
+
+        Args:
+          blur: blurred RGB frames in [0, 1].
+          spikes: per frame, the spike rate (spikes per spike frame) in each bin of its
+            own exposure; h = H / spike_scale.
+          train: whether stochastic depth is on (needs the `dropout` generator).
+          spike_gain: turns rates into light; by default `match_gain` of this clip.
+
+        Returns:
+          The sharp frames, not clipped to [0, 1].
+
+        Raises:
+          ValueError: shapes do not fit each other, or the windows of the model.
+        """
+        scale = spike_scale_of(spikes.shape, blur.shape)
+        if spike_gain is None:
+            spike_gain = match_gain(spikes, blur)
+        light = spikes * spike_gain[:, None, None, None, None]
+        features = self.spike_encoder(light, spike_scale=scale)
+
+        def fuse(stage: int, x: Array) -> Array:
+            if stage not in FUSED_STAGES:
+                return x
+            index = FUSED_STAGES.index(stage)
+            fused: Array = self.fusions[index](x, features[index])
+            return fused
+
+        restored: Array = self.vrt(blur, train, fuse=fuse)
+        return restored

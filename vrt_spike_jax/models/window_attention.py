@@ -1,0 +1,277 @@
+"""Windowed multi-head attention of VRT: mutual between frame pairs, self over a window.
+
+Source: Liang et al., "VRT: A Video Restoration Transformer", arXiv 2201.12288,
+section 3.2 (TMSA).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Float, Int
+
+Window = tuple[int, int, int]
+# Added to the logits of token pairs that a cyclic shift has made neighbours.
+_MASK_LOGIT = -100.0
+
+
+def window_partition(
+    x: Float[Array, "b d h w c"], window: Window
+) -> Float[Array, "windows n c"]:
+    """Cuts a padded clip into windows; tokens of a window run over d, then h, then w."""
+    return rearrange(
+        x,
+        "b (nd d) (nh h) (nw w) c -> (b nd nh nw) (d h w) c",
+        d=window[0],
+        h=window[1],
+        w=window[2],
+    )
+
+
+def window_reverse(
+    windows: Float[Array, "windows n c"], window: Window, size: Window
+) -> Float[Array, "b d h w c"]:
+    """Puts windows back into clips of the padded `size` (d, h, w)."""
+    return rearrange(
+        windows,
+        "(b nd nh nw) (d h w) c -> b (nd d) (nh h) (nw w) c",
+        nd=size[0] // window[0],
+        nh=size[1] // window[1],
+        nw=size[2] // window[2],
+        d=window[0],
+        h=window[1],
+        w=window[2],
+    )
+
+
+def shift_region_ids(size: Window, window: Window, shift: Window) -> np.ndarray:
+    """Region of each token after a cyclic shift, (windows, n) int32.
+
+    Two tokens of a window may attend to each other only where their regions agree.
+    The ids stand for the (windows, n, n) mask, which would not fit into memory for
+    large frames.
+    """
+    ids = np.zeros(size, np.int32)
+    for axis, (length, extent, step) in enumerate(
+        zip(size, window, shift, strict=True)
+    ):
+        if step == 0:
+            continue
+        region = np.zeros(length, np.int32)
+        region[length - extent : length - step] = 1
+        region[length - step :] = 2
+        shape = [1, 1, 1]
+        shape[axis] = length
+        ids = ids * 3 + region.reshape(shape)
+    return rearrange(
+        ids,
+        "(nd d) (nh h) (nw w) -> (nd nh nw) (d h w)",
+        d=window[0],
+        h=window[1],
+        w=window[2],
+    )
+
+
+def relative_position_index(window: Window) -> np.ndarray:
+    """Row of the bias table for each pair of tokens of a window, (n, n) int32."""
+    grid = np.meshgrid(*(np.arange(extent) for extent in window), indexing="ij")
+    coordinates = np.stack(grid).reshape(3, -1)
+    offset = coordinates[:, :, None] - coordinates[:, None, :]
+    depth, height, width = (offset[axis] + window[axis] - 1 for axis in range(3))
+    rows = (depth * (2 * window[1] - 1) + height) * (2 * window[2] - 1) + width
+    return rows.astype(np.int32)
+
+
+@functools.cache
+def _published_codes() -> dict[str, np.ndarray]:
+    path = pathlib.Path(__file__).with_name("sine_position_codes.npz")
+    with np.load(path) as codes:
+        return dict(codes)
+
+
+def _position_code(length: int, channels: int) -> np.ndarray:
+    """Sines and cosines of each position of an axis, (length, channels) float32."""
+    # The published buffers are float32 sines of PyTorch's CPU library, whose last digit
+    # no formula gives; a deep network turns that digit into the fifth of its output.
+    published = _published_codes().get(str(2 * channels))
+    if published is not None and length == len(published):
+        return published
+    exponent = (2 * (np.arange(channels) // 2)).astype(np.float32)
+    exponent = exponent / np.float32(channels)
+    period = (10000.0 ** exponent.astype(np.float64)).astype(np.float32)
+    position = np.arange(1, length + 1, dtype=np.float32)
+    position = position / np.float32(length + 1e-6) * np.float32(2 * math.pi)
+    angle = (position[:, None] / period).astype(np.float64)
+    code = np.sin(angle)
+    code[:, 1::2] = np.cos(angle)[:, 1::2]
+    return code.astype(np.float32)
+
+
+def sine_position_bias(height: int, width: int, channels: int) -> np.ndarray:
+    """Sine position encoding of a frame's window, (height * width, channels) float32.
+
+    Half of the channels encode the row, half the column, each as interleaved sines
+    and cosines of the position normalised to 2 pi (temperature 10000). For windows of
+    8x8 and the usual widths it equals the published buffers bit for bit, elsewhere
+    to the last digit of float32.
+    """
+    half = channels // 2
+    rows, columns = _position_code(height, half), _position_code(width, half)
+    rows = np.broadcast_to(rows[:, None], (height, width, half))
+    columns = np.broadcast_to(columns[None], (height, width, half))
+    return np.concatenate([rows, columns], -1).reshape(height * width, 2 * half)
+
+
+def _chunk_size(windows: int, logits_per_window: int, max_logits: int) -> int:
+    """Largest divisor of `windows` whose logits stay below `max_logits`."""
+    limit = max(1, max_logits // logits_per_window)
+    return next(n for n in range(min(limit, windows), 0, -1) if windows % n == 0)
+
+
+def attend(
+    q: Float[Array, "windows heads n d"],
+    k: Float[Array, "windows heads m d"],
+    v: Float[Array, "windows heads m d"],
+    *,
+    bias: Float[Array, "heads n m"] | None = None,
+    region_ids: Int[Array, "regions n"] | None = None,
+    max_logits: int,
+) -> Float[Array, "windows heads n d"]:
+    """Softmax attention inside each window, in chunks of windows.
+
+    Args:
+      q: queries, already scaled.
+      k: keys.
+      v: values.
+      bias: added to the logits of every window.
+      region_ids: from `shift_region_ids`; the windows of one clip, in order.
+      max_logits: the most logits (elements) that exist at once; the chunk of windows
+        follows from it. The backward pass computes them again, chunk by chunk.
+    """
+    windows, heads, n, _ = q.shape
+    m = k.shape[2]
+    accumulate = jnp.promote_types(q.dtype, jnp.float32)
+
+    def attend_chunk(operands):
+        q, k, v, ids = operands
+        logits = jnp.einsum("bhnd,bhmd->bhnm", q, k, preferred_element_type=accumulate)
+        if bias is not None:
+            logits = logits + bias.astype(accumulate)[None]
+        if ids is not None:
+            differ = ids[:, None, :, None] != ids[:, None, None, :]
+            logits = logits + jnp.where(differ, _MASK_LOGIT, 0.0).astype(accumulate)
+        # Normalising after the product with V touches n*d numbers, not n*m.
+        weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+        total = weights.sum(-1, keepdims=True)
+        out = jnp.einsum(
+            "bhnm,bhmd->bhnd",
+            weights.astype(v.dtype),
+            v,
+            preferred_element_type=accumulate,
+        )
+        return (out / total).astype(v.dtype)
+
+    if region_ids is not None:
+        region_ids = jnp.tile(region_ids, (windows // region_ids.shape[0], 1))
+    chunk = _chunk_size(windows, heads * n * m, max_logits)
+    operands = (q, k, v, region_ids)
+    if chunk == windows:
+        return attend_chunk(operands)
+    operands = jax.tree.map(
+        lambda x: x.reshape(windows // chunk, chunk, *x.shape[1:]), operands
+    )
+    out = jax.lax.map(jax.checkpoint(attend_chunk), operands)
+    return out.reshape(windows, *out.shape[2:])
+
+
+class WindowAttention(nn.Module):
+    """Attention of the tokens of one window: self, or self and mutual.
+
+    Mutual attention needs a window of two frames: the tokens of frame 1 get what the
+    queries of frame 2 find in frame 1, and the reverse.
+    """
+
+    channels: int
+    window: Window
+    num_heads: int
+    mutual: bool
+    qkv_bias: bool = True
+    max_logits: int = 2**20
+    dtype: jnp.dtype = jnp.float32
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "windows n c"],
+        region_ids: Int[Array, "regions n"] | None = None,
+    ) -> Float[Array, "windows n c"]:
+        """Attends within each window; `region_ids` as of `shift_region_ids`."""
+        n = x.shape[1]
+        dense = self._dense
+        table = self.param(
+            "relative_position_bias_table",
+            nn.initializers.truncated_normal(0.02),
+            (math.prod(2 * extent - 1 for extent in self.window), self.num_heads),
+            self.param_dtype,
+        )
+        # A window shrunk in time uses the first tokens' part of the index.
+        index = relative_position_index(self.window)[:n, :n]
+        bias = jnp.transpose(table[index], (2, 0, 1))
+        q, k, v = self._heads(dense(3 * self.channels, "qkv_self")(x))
+        out = self._merge(
+            attend(
+                q, k, v, bias=bias, region_ids=region_ids, max_logits=self.max_logits
+            )
+        )
+        if self.mutual:
+            out = jnp.concatenate([self._mutual(x, region_ids), out], -1)
+        return dense(self.channels, "proj", use_bias=True)(out)
+
+    def _mutual(self, x, region_ids):
+        position = sine_position_bias(*self.window[1:], self.channels)
+        position = jnp.asarray(np.tile(position, (2, 1)), self.dtype)
+        half = x.shape[1] // 2
+        q, k, v = self._heads(
+            self._dense(3 * self.channels, "qkv_mut")(x + position[None])
+        )
+        first, second = slice(None, half), slice(half, None)
+
+        def look(query, key):
+            return attend(
+                q[:, :, query],
+                k[:, :, key],
+                v[:, :, key],
+                region_ids=None if region_ids is None else region_ids[:, :half],
+                max_logits=self.max_logits,
+            )
+
+        aligned = jnp.concatenate([look(second, first), look(first, second)], 2)
+        return self._merge(aligned)
+
+    def _dense(self, features: int, name: str, use_bias: bool | None = None):
+        return nn.Dense(
+            features,
+            use_bias=self.qkv_bias if use_bias is None else use_bias,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.truncated_normal(0.02),
+            name=name,
+        )
+
+    def _heads(self, qkv):
+        q, k, v = rearrange(
+            qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads
+        )
+        return q * (self.channels // self.num_heads) ** -0.5, k, v
+
+    @staticmethod
+    def _merge(x):
+        return rearrange(x, "b h n d -> b n (h d)")
