@@ -11,10 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from vrt_spike_jax.models.spike_encoder import match_gain
+from vrt_spike_jax.models.spike_encoder import match_gain, spike_scale_of
 from vrt_spike_jax.tiles import AxisTiles, plan_axis
-
-SPIKE_SCALES = (1, 2, 4)
 
 Progress = Callable[[int, int], None]
 
@@ -80,6 +78,7 @@ def restore_video(
     axes = _plan(model, blur.shape[:3], tile, overlap, scale=scale)
     sizes = tuple(axis.tile for axis in axes)
     tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
+    params = jax.device_put(params)  # once, and not with every tile
     restored = np.zeros(blur.shape, np.float32)
     if progress is not None:
         progress(0, len(tiles))
@@ -141,21 +140,13 @@ def _checked_spikes(
             "this model needs spikes beside the blur: pass spikes (frames, bins, "
             "height, width), or use a model with fusion='none'."
         )
-    frames, height, width = blur.shape[:3]
-    scale = next(
-        (
-            s
-            for s in SPIKE_SCALES
-            if spikes.ndim == 4
-            and (spikes.shape[2] * s, spikes.shape[3] * s) == (height, width)
-        ),
-        None,
-    )
-    if scale is None or spikes.shape[0] != frames or spikes.shape[1] == 0:
+    frames = blur.shape[0]
+    if spikes.ndim != 4 or spikes.shape[0] != frames or spikes.shape[1] == 0:
         raise ValueError(
-            f"spikes must be ({frames}, bins, {height}/s, {width}/s), s = 1, 2 or 4, "
-            f"to go with blur {blur.shape}; got {spikes.shape}."
+            f"spikes must be (frames, bins, height, width) of the {frames} frames of "
+            f"the blur, with at least one bin; got {spikes.shape}."
         )
+    scale = spike_scale_of((1, *spikes.shape), (1, *blur.shape))
     spikes = np.asarray(spikes, np.float32)
     low, high = float(spikes.min()), float(spikes.max())
     if not 0 <= low <= high < math.inf:
