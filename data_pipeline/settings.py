@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +27,15 @@ def check_settings(
     checked = {}
     for name, kind in types.items():
         value = settings[name]
-        wrong = isinstance(value, bool) or (
-            kind is int and float(value) != int(value)
-            if kind in (int, float)
-            else not isinstance(value, kind)
-        )
+        if kind in (int, float):
+            wrong = (
+                isinstance(value, bool)
+                or not isinstance(value, numbers.Real)
+                or not math.isfinite(value)
+                or kind(value) != value
+            )
+        else:
+            wrong = not isinstance(value, kind)
         if wrong:
             raise ValueError(
                 f"The data setting {name} must be {kind.__name__}, got {value!r}."
