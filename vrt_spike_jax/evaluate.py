@@ -152,21 +152,12 @@ def format_table(rows: Sequence[Row]) -> str:
     blurred = next((row for row in rows if row["method"] == "blurred"), None)
     lines = [["method", "PSNR [dB]", "gain", "SSIM", "gain"]]
     for row in rows:
-        gains = ["", ""]
-        if blurred is not None and row is not blurred:
-            gains = [
-                f"{row['psnr'] - blurred['psnr']:+.2f}",
-                f"{row['ssim'] - blurred['ssim']:+.4f}",
-            ]
-        lines.append(
-            [
-                str(row["method"]),
-                f"{row['psnr']:.2f}",
-                gains[0],
-                f"{row['ssim']:.4f}",
-                gains[1],
-            ]
-        )
+        cells = [str(row["method"])]
+        for key, digits in (("psnr", 2), ("ssim", 4)):
+            gain = 0.0 if blurred is None else row[key] - blurred[key]
+            shown = blurred is not None and row is not blurred and math.isfinite(gain)
+            cells += [f"{row[key]:.{digits}f}", f"{gain:+.{digits}f}" if shown else ""]
+        lines.append(cells)
     widths = [max(len(line[column]) for line in lines) for column in range(5)]
     return "\n".join(
         "  ".join(

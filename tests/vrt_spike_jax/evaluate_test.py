@@ -153,6 +153,17 @@ def test_the_table_is_aligned_and_shows_the_gain():
     ]
 
 
+def test_the_table_leaves_out_gains_that_are_not_numbers():
+    rows = [
+        {"method": "blurred", "psnr": math.inf, "ssim": 1.0},
+        {"method": "model", "psnr": math.inf, "ssim": 1.0},
+    ]
+    assert format_table(rows).splitlines()[1:] == [
+        "blurred        inf        1.0000",
+        "model          inf        1.0000  +0.0000",
+    ]
+
+
 def test_without_clips_or_sharp_frames_evaluation_is_refused():
     with pytest.raises(ValueError, match="no clips to evaluate on"):
         evaluate(Answer(), {}, [], **TILES)
