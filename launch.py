@@ -150,6 +150,14 @@ def _restore(options: argparse.Namespace) -> None:
             flip=options.spike_flip,
             exposure=options.exposure,
         )
+        found, known = frames.shape[1] // spikes.shape[2], config.data.embedded
+        if found != known.spike_scale:
+            raise ValueError(
+                f"one spike pixel of {options.spikes} covers {found} RGB pixels each "
+                f"way, but the model in {workdir} was trained for {known.spike_scale}; "
+                f"train with --config.data.embedded.spike_scale={found}, or resize the "
+                "video."
+            )
     with tqdm(desc="restoring", unit="tile") as bar:
 
         def show(done: int, total: int) -> None:
@@ -218,7 +226,9 @@ def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
     from vrt_spike_jax import checkpoint, train_state
 
     model = _model(config)
-    abstract = train_state.abstract_params(model, num_bins=config.data.num_bins)
+    data = config.data
+    shape = train_state.SpikeShape(data.num_bins, data.embedded.spike_scale)
+    abstract = train_state.abstract_params(model, shape)
     return model, checkpoint.restore_params(workdir / "checkpoints", abstract)
 
 

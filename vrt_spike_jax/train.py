@@ -16,7 +16,12 @@ from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax.checkpoint import Checkpoints
 from vrt_spike_jax.restore import restore_video
 from vrt_spike_jax.train_log import MetricWriter, TrainLog
-from vrt_spike_jax.train_state import TrainState, abstract_params, create_state
+from vrt_spike_jax.train_state import (
+    SpikeShape,
+    TrainState,
+    abstract_params,
+    create_state,
+)
 from vrt_spike_jax.train_step import TrainStep, compile_on, make_train_step
 
 Batch = Mapping[str, np.ndarray]
@@ -143,14 +148,14 @@ def evaluate_run(
 
 def _prepare(config: Any, model: nn.Module) -> _Run:
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
-    num_bins = config.data.num_bins
+    shape = SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
     labels = optimizers.label_parameters(
-        abstract_params(model, num_bins=num_bins), config.optimizer.groups
+        abstract_params(model, shape), config.optimizer.groups
     )
     schedule = optimizers.make_schedule(config.optimizer, config.train.steps)
     optimizer = optimizers.make_optimizer(config.optimizer, labels, schedule)
     abstract, create = create_state(
-        model, optimizer, labels, mesh, seed=config.seed, num_bins=num_bins
+        model, optimizer, labels, mesh, shape, seed=config.seed
     )
     train_step = make_train_step(
         model,

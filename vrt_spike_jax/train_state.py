@@ -1,5 +1,6 @@
 """What a training step carries over: parameters, optimizer state, step number."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -26,21 +27,28 @@ class TrainState:
     opt_state: Any  # of the trained parameters alone
 
 
-def init_params(model: nn.Module, key: Array, *, num_bins: int) -> PyTree:
+@dataclasses.dataclass(frozen=True)
+class SpikeShape:
+    """What of the shape of the spikes the parameters of a model depend on."""
+
+    num_bins: int  # of one exposure
+    spike_scale: int  # RGB pixels per spike pixel
+
+
+def init_params(model: nn.Module, key: Array, shape: SpikeShape) -> PyTree:
     """Random float32 parameters; traced on the smallest input that the model takes."""
     frames, size = model.min_frames, model.min_size
     blur: Float[Array, "b t h w c"] = jnp.zeros((1, frames, size, size, 3), jnp.float32)
     if not model.takes_spikes:
         return model.init(key, blur)["params"]
-    spikes = jnp.zeros((1, frames, num_bins, size, size), jnp.float32)
+    size //= shape.spike_scale
+    spikes = jnp.zeros((1, frames, shape.num_bins, size, size), jnp.float32)
     return model.init(key, blur, spikes)["params"]
 
 
-def abstract_params(model: nn.Module, *, num_bins: int) -> PyTree:
+def abstract_params(model: nn.Module, shape: SpikeShape) -> PyTree:
     """Shapes and types of the parameters, without computing any."""
-    return jax.eval_shape(
-        lambda key: init_params(model, key, num_bins=num_bins), jax.random.key(0)
-    )
+    return jax.eval_shape(lambda: init_params(model, jax.random.key(0), shape))
 
 
 def create_state(
@@ -48,9 +56,9 @@ def create_state(
     optimizer: optax.GradientTransformation,
     labels: dict[str, str],
     mesh: Mesh,
+    shape: SpikeShape,
     *,
     seed: int,
-    num_bins: int,
 ) -> tuple[Any, Any]:
     """Returns (the abstract state with shardings, a function that computes the state).
 
@@ -58,7 +66,7 @@ def create_state(
     """
 
     def create(key: Array) -> TrainState:
-        params = init_params(model, key, num_bins=num_bins)
+        params = init_params(model, key, shape)
         trained, _ = optimizers.split_params(params, labels)
         return TrainState(
             step=jnp.zeros((), jnp.int32),

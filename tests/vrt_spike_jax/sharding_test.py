@@ -49,7 +49,7 @@ import jax, jax.numpy as jnp, numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 from vrt_spike_jax import optimizer as optimizers, sharding
-from vrt_spike_jax.train_state import create_state
+from vrt_spike_jax.train_state import SpikeShape, create_state
 from vrt_spike_jax.train_step import compile_on, make_train_step
 
 class Net(nn.Module):
@@ -70,7 +70,8 @@ labels = {f"{layer}/{kind}": "main" for layer in ("first", "last")
           for kind in ("kernel", "bias")}
 schedule = optimizers.make_schedule(settings, 2)
 optimizer = optimizers.make_optimizer(settings, labels, schedule)
-abstract, create = create_state(model, optimizer, labels, mesh, seed=0, num_bins=2)
+shape = SpikeShape(num_bins=2, spike_scale=1)
+abstract, create = create_state(model, optimizer, labels, mesh, shape, seed=0)
 step = compile_on(make_train_step(model, optimizer, labels, schedule, seed=0,
     epsilon=1e-3), abstract, mesh)
 state = create()

@@ -7,9 +7,10 @@ from ml_collections import ConfigDict
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
-from vrt_spike_jax.train_state import abstract_params, create_state
+from vrt_spike_jax.train_state import SpikeShape, abstract_params, create_state
 from vrt_spike_jax.train_step import compile_on, make_train_step
 
+SHAPE = SpikeShape(num_bins=2, spike_scale=1)
 SETTINGS = ConfigDict(
     {
         "learning_rate": 1e-2,
@@ -43,10 +44,10 @@ def built(groups, model=None):
     """(state, compiled step, mesh) of a small model."""
     model = model or Net()
     mesh = sharding.make_mesh()
-    labels = optimizers.label_parameters(abstract_params(model, num_bins=2), groups)
+    labels = optimizers.label_parameters(abstract_params(model, SHAPE), groups)
     schedule = optimizers.make_schedule(SETTINGS, 10)
     optimizer = optimizers.make_optimizer(SETTINGS, labels, schedule)
-    abstract, create = create_state(model, optimizer, labels, mesh, seed=3, num_bins=2)
+    abstract, create = create_state(model, optimizer, labels, mesh, SHAPE, seed=3)
     step = make_train_step(model, optimizer, labels, schedule, seed=3, epsilon=1e-3)
     return create(), compile_on(step, abstract, mesh), mesh
 
@@ -61,10 +62,10 @@ def batch_of(mesh, seed=0):
 def test_state_matches_what_was_announced():
     model, mesh = Net(), sharding.make_mesh()
     labels = optimizers.label_parameters(
-        abstract_params(model, num_bins=2), [(".*", "main")]
+        abstract_params(model, SHAPE), [(".*", "main")]
     )
     optimizer = optimizers.make_optimizer(SETTINGS, labels, lambda step: 0.1)
-    abstract, create = create_state(model, optimizer, labels, mesh, seed=0, num_bins=2)
+    abstract, create = create_state(model, optimizer, labels, mesh, SHAPE, seed=0)
     state = create()
     assert jax.tree.structure(state) == jax.tree.structure(abstract)
     for array, announced in zip(
