@@ -21,7 +21,7 @@ from data_pipeline.records import SPIKE_SCALES, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources.motion import Scene, random_scene
 
-VERSION = "1"  # raised whenever the same settings would give other clips
+VERSION = "2"  # raised whenever the same settings would give other clips
 PHOTOGRAPHS = {
     "train": (
         "astronaut",

@@ -234,9 +234,11 @@ def _cut_patch(image: np.ndarray, side: int, rng: np.random.Generator) -> np.nda
         middle = (int(centre), int(centre))
         cv2.ellipse(mask, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
     else:
-        corners = int(rng.integers(3, 8))
-        angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
-        angles = (angles + np.linspace(0, 2 * np.pi, corners, endpoint=False)) / 2
+        # From four corners on, no two neighbours are half a turn apart: the middle of
+        # the patch is inside.
+        corners = int(rng.integers(4, 9))
+        steps = np.arange(corners) + rng.uniform(0, 0.5, corners)
+        angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * steps / corners
         reach = rng.uniform(0.6, 0.9, corners) * centre
         points = centre + reach[:, None] * np.stack(
             [np.cos(angles), np.sin(angles)], axis=-1

@@ -1,0 +1,46 @@
+"""Files and folders appear whole, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.atomic import new_file, new_folder
+
+
+def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), new_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    with new_file(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "folder"
+    with pytest.raises(RuntimeError), new_folder(target) as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError
+    assert not any((tmp_path / "deep").iterdir())
+    with new_folder(target) as temporary:
+        (temporary / "x").write_text("all")
+    assert (target / "x").read_text() == "all"
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("keep")
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        with new_folder(tmp_path / "full"):
+            pass
+    with pytest.raises(FileNotFoundError, match="nowhere .* does not exist"):
+        with new_file(tmp_path / "nowhere" / "a.txt"):
+            pass
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        with new_file(tmp_path / "full"):
+            pass
+    assert (tmp_path / "full" / "mine").read_text() == "keep"

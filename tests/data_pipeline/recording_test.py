@@ -1,0 +1,108 @@
+"""Loading a recording: the right spikes for each frame, and errors with the flags."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipeline import spike_dat
+from data_pipeline.recording import load_spikes
+from data_pipeline.representations import voxel_grid
+
+EXPOSURE = [[2.0, 11.0], [14.0, 23.0], [26.5, 34.25]]
+
+
+@pytest.fixture
+def spikes() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 2, (40, 6, 10), np.uint8)
+
+
+@pytest.fixture
+def dat(tmp_path: Path, spikes: np.ndarray) -> Path:
+    path = tmp_path / "a.dat"
+    spike_dat.write_dat(path, spikes, flip=True)
+    return path
+
+
+def describe(dat: Path, **changes: Any) -> None:
+    facts = {
+        "height": 6,
+        "width": 10,
+        "flip": True,
+        "spike_rate": 1000.0,
+        "threshold": 1.0,
+        "gain": 1.0,
+        "spike_scale": 2,
+        "exposure": EXPOSURE,
+    }
+    spike_dat.write_sidecar(dat, facts | changes)
+
+
+def load(dat: Path, **options: Any) -> np.ndarray:
+    arguments = {"num_frames": 3, "height": 12, "width": 20, "num_bins": 4} | options
+    return load_spikes(dat, **arguments)
+
+
+def test_each_frame_gets_the_bins_of_its_own_exposure(
+    dat: Path, spikes: np.ndarray
+) -> None:
+    describe(dat)
+    grids = load(dat)
+    assert grids.shape == (3, 4, 6, 10)
+    assert grids.dtype == np.float32
+    for grid, (start, end) in zip(grids, EXPOSURE, strict=True):
+        expected = voxel_grid(spikes, 4, start=start, end=end)
+        np.testing.assert_allclose(grid, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_arguments_alone_are_enough_and_override_the_sidecar(
+    dat: Path, spikes: np.ndarray
+) -> None:
+    arguments = {
+        "spike_height": 6,
+        "spike_width": 10,
+        "flip": True,
+        "exposure": (1, 5, 7),
+    }
+    grids = load(dat, **arguments)
+    np.testing.assert_allclose(grids[1], voxel_grid(spikes[8:13], 4), rtol=1e-5)
+    describe(dat, flip=False)
+    turned = load(dat)
+    np.testing.assert_allclose(load(dat, flip=True), turned[:, :, ::-1])
+
+
+def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
+    with pytest.raises(
+        ValueError, match="no a.json .*--spike_width, --spike_flip .*--exposure="
+    ):
+        load(dat, spike_height=6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_frames": 4}, "lists 3 exposures, but the video has 4 frames"),
+        ({"height": 13}, "must be 1, 2 or 4 times"),
+        ({"height": 18, "width": 30}, "must be 1, 2 or 4 times"),
+        ({"exposure": (0, 9, 16)}, r"frame 2 is \[32, 41\].*\[0, 40\]"),
+        ({"exposure": (0, 9, 8)}, "between 1 and the period"),
+        ({"spike_height": 4, "spike_width": 5}, "must be 1, 2 or 4 times"),
+        (
+            {"spike_height": 7, "spike_width": 10, "height": 7, "width": 10},
+            "not a whole number of 7x10 frames",
+        ),
+        ({"num_bins": 0}, "num_bins must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    dat: Path, options: dict[str, Any], message: str
+) -> None:
+    describe(dat)
+    with pytest.raises(ValueError, match=message):
+        load(dat, **options)
+
+
+def test_a_missing_recording_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no spike file"):
+        load(tmp_path / "none.dat")

@@ -1,0 +1,166 @@
+"""Representations against goldens, closed forms and invariants."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from data_pipeline import representations as rep
+from data_pipeline import spike_dat
+from data_pipeline.spike_camera import simulate
+
+STREAMS = (33, 56, 65, 88, 97, 104, 137)
+BINS = (8, 16, 32)
+
+
+@pytest.fixture(scope="module")
+def constant_light() -> np.ndarray:
+    light = np.random.default_rng(0).random((6, 6))
+    return np.broadcast_to(light, (max(STREAMS), 6, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize("num_bins", [*BINS, 1, 200])
+@pytest.mark.parametrize("length", STREAMS)
+def test_constant_light_gives_constant_bins(
+    constant_light: np.ndarray, length: int, num_bins: int
+) -> None:
+    grid = rep.voxel_grid(constant_light[:length], num_bins)
+    assert grid.shape == (num_bins, 6, 6)
+    assert grid.dtype == np.float32
+    expected = np.broadcast_to(constant_light[0], grid.shape)
+    np.testing.assert_allclose(grid, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("num_bins", BINS)
+@pytest.mark.parametrize("length", STREAMS)
+def test_spikes_of_constant_light_differ_by_quantisation_only(
+    constant_light: np.ndarray, length: int, num_bins: int
+) -> None:
+    light = constant_light[:length]
+    spikes = simulate(light, threshold=1, gain=1, rng=np.random.default_rng(1))
+    error = rep.voxel_grid(spikes, num_bins) - light[0]
+    # The charge between two spikes moves at most one of them across an edge, and of a
+    # spike frame that straddles an edge the part that is not the pixel's own rate.
+    assert np.abs(error).max() < 2 * num_bins / length
+
+
+@hypothesis_settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_bins_times_their_length_sum_to_the_count(
+    length: int, num_bins: int, seed: int
+) -> None:
+    spikes = np.random.default_rng(seed).integers(0, 2, (length, 2, 3), np.uint8)
+    grid = rep.voxel_grid(spikes, num_bins)
+    counts = grid.sum(axis=0, dtype=np.float64) * length / num_bins
+    np.testing.assert_allclose(counts, spikes.sum(axis=0), rtol=1e-4, atol=1e-4)
+
+
+def test_whole_bins_are_means_and_straddling_frames_are_shared() -> None:
+    spikes = np.random.default_rng(0).integers(0, 2, (12, 2, 2), np.uint8)
+    grid = rep.voxel_grid(spikes, 4)
+    np.testing.assert_allclose(grid, spikes.reshape(4, 3, 2, 2).mean(axis=1), rtol=1e-6)
+    one = np.zeros((3, 1, 1), np.uint8)
+    one[1] = 1  # [1, 2) straddles the edge at 1.5
+    np.testing.assert_allclose(rep.voxel_grid(one, 2)[:, 0, 0], [1 / 3, 1 / 3])
+
+
+def test_a_window_of_the_stream_is_the_grid_of_that_window() -> None:
+    spikes = np.random.default_rng(0).integers(0, 2, (30, 2, 2), np.uint8)
+    np.testing.assert_allclose(
+        rep.voxel_grid(spikes, 5, start=7, end=20), rep.voxel_grid(spikes[7:20], 5)
+    )
+    rows = rep.bin_weights(3.25, 9.5, 4, first=3, count=7)
+    np.testing.assert_allclose(rows.sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_the_order_of_spikes_in_an_exposure_matters() -> None:
+    rng = np.random.default_rng(0)
+    spikes = rng.integers(0, 2, (33, 4, 4), np.uint8)
+    mixed = spikes[rng.permutation(33)]
+    first, second = rep.voxel_grid(spikes, 8), rep.voxel_grid(mixed, 8)
+    assert np.abs(first - second).max() > 0.2
+    np.testing.assert_allclose(first.mean(axis=0), second.mean(axis=0), rtol=1e-5)
+
+
+# Window -> PSNR against the sharp frame, shared/data/README.md.
+GOLDENS = {
+    "203_part2": (
+        {5: 16.90, 9: 21.88, 21: 25.79, 41: 23.50, 97: 19.97, 301: 16.56},
+        24.72,
+    ),
+    "203_part3": (
+        {5: 16.92, 9: 21.78, 21: 25.52, 41: 23.72, 97: 21.47, 301: 19.36},
+        26.28,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_goldens_of_recordings_made_by_others(shared: Path, name: str) -> None:
+    folder = shared / "data" / "s_reds"
+    spikes = spike_dat.read_dat(next(folder.glob(f"{name}*.dat")), 250, 400)
+    picture = next(folder.glob(f"{name}*.png"))
+    truth = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE).astype(np.float64) / 255
+
+    def psnr(rate: np.ndarray) -> float:
+        return -10 * np.log10(np.mean((np.clip(rate / 0.6, 0, 1) - truth) ** 2))
+
+    playback, interval = GOLDENS[name]
+    for window, expected in playback.items():
+        assert psnr(rep.tfp(spikes, 150, window)) == pytest.approx(expected, abs=0.01)
+    assert psnr(rep.tfi(spikes, 150)) == pytest.approx(interval, abs=0.01)
+
+
+def test_tfp_is_within_one_spike_of_the_rate() -> None:
+    light = np.random.default_rng(0).random((6, 6))
+    stream = np.broadcast_to(light, (101, 6, 6)).astype(np.float32)
+    spikes = simulate(stream, threshold=1, gain=1, rng=np.random.default_rng(1))
+    for window in (1, 7, 41, 101):
+        assert np.abs(rep.tfp(spikes, 50, window) - light).max() < 1.001 / window
+
+
+def test_tfi_by_hand() -> None:
+    spikes = np.zeros((10, 1, 5), np.uint8)
+    spikes[[2, 6], 0, 0] = 1  # last before, first after
+    spikes[[4, 5], 0, 1] = 1  # a spike at the centre is the last before
+    spikes[[0, 9], 0, 2] = 1  # at both ends of the stream
+    spikes[3, 0, 3] = 1  # none after
+    np.testing.assert_allclose(rep.tfi(spikes, 4), [[1 / 4, 1, 1 / 9, 0, 0]])
+    limited = rep.tfi(spikes, 4, max_interval=4)
+    np.testing.assert_allclose(limited, [[1 / 4, 1, 0, 0, 0]])
+    np.testing.assert_array_equal(rep.tfi(spikes, 9), np.zeros((1, 5)))
+
+
+def test_both_time_surfaces_together_are_the_interval() -> None:
+    spikes = np.random.default_rng(0).integers(0, 2, (60, 4, 4), np.uint8)
+    back = rep.time_surface(spikes, 30, tau=5.0)
+    ahead = rep.time_surface(spikes, 30, tau=5.0, direction="forward")
+    interval = -5.0 * (np.log(back) + np.log(ahead))
+    np.testing.assert_allclose(interval, 1 / rep.tfi(spikes, 30), rtol=1e-4)
+    silent = np.zeros((5, 2, 2), np.uint8)
+    np.testing.assert_array_equal(rep.time_surface(silent, 2, tau=1.0), 0)
+
+
+def test_errors_say_what_is_wrong() -> None:
+    spikes = np.zeros((10, 2, 2), np.uint8)
+    for call, message in (
+        (lambda: rep.voxel_grid(spikes, 0), "num_bins must be at least 1"),
+        (lambda: rep.voxel_grid(spikes[:0], 4), "must be .S, h, w"),
+        (lambda: rep.voxel_grid(spikes, 4, start=5, end=11), "leaves the stream"),
+        (lambda: rep.voxel_grid(spikes, 4, start=-1), "leaves the stream"),
+        (lambda: rep.voxel_grid(spikes, 4, start=5, end=5), "must not be empty"),
+        (lambda: rep.tfp(spikes, 5, 4), "must be odd"),
+        (lambda: rep.tfp(spikes, 1, 5), r"covers \[-1, 4\)"),
+        (lambda: rep.tfi(spikes, 10), "outside the stream"),
+        (lambda: rep.time_surface(spikes, 5, tau=0.0), "tau must be above 0"),
+        (
+            lambda: rep.time_surface(spikes, 5, tau=1, direction="foward"),  # type: ignore[arg-type]
+            "Did you mean 'forward'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

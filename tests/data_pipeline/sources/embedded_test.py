@@ -1,0 +1,119 @@
+"""The embedded clips: valid, seeded, honest, and disjoint between the splits."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipeline.records import check_record, unpack_spikes
+from data_pipeline.representations import voxel_grid
+from data_pipeline.sources import embedded
+from data_pipeline.spike_camera import grey
+
+
+def test_no_photograph_is_in_both_splits() -> None:
+    train, test = (set(embedded.PHOTOGRAPHS[split]) for split in ("train", "test"))
+    assert train and test and not train & test
+
+
+def test_patches_come_from_the_photographs_of_the_same_split(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    load = embedded._photograph
+
+    def watch(name: str) -> np.ndarray:
+        used.append(name)
+        return load(name)
+
+    monkeypatch.setattr(embedded, "_photograph", watch)
+    for split, names in embedded.PHOTOGRAPHS.items():
+        used.clear()
+        for index in range(2):
+            embedded.make_clip(settings, split, index)
+        assert len(set(used)) >= 2
+        assert set(used) <= set(names)
+
+
+def test_a_clip_is_a_function_of_seed_split_and_index(
+    settings: dict[str, Any],
+) -> None:
+    first = embedded.make_clip(settings, "train", 1)
+    again = embedded.make_clip(settings, "train", 1)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name])
+    others = [
+        embedded.make_clip(settings, "train", 2),
+        embedded.make_clip(settings, "test", 1),
+        embedded.make_clip(settings | {"seed": 4}, "train", 1),
+    ]
+    for other in others:
+        assert (other["sharp"] != first["sharp"]).mean() > 0.5
+
+
+def test_clips_come_in_order_and_equal_those_made_alone(
+    settings: dict[str, Any],
+) -> None:
+    clips = list(embedded.clips(settings, "train"))
+    assert len(clips) == settings["train_clips"]
+    for index in (0, 4):
+        alone = embedded.make_clip(settings, "train", index)
+        assert clips[index]["name"] == alone["name"]
+        np.testing.assert_array_equal(clips[index]["spikes"], alone["spikes"])
+        np.testing.assert_array_equal(clips[index]["blur"], alone["blur"])
+
+
+@pytest.mark.parametrize("spike_scale", [1, 2, 4])
+def test_blur_spikes_and_sharp_belong_together(
+    settings: dict[str, Any], spike_scale: int
+) -> None:
+    settings = settings | {"spike_scale": spike_scale, "exposure": 33, "period": 40}
+    record = embedded.make_clip(settings, "test", 0)
+    check_record(record)
+    assert record["blur"].shape == (4, 48, 72, 3)
+    spikes = unpack_spikes(record["spikes"], 72 // spike_scale)
+    blurred, shown = (grey(record[name] / 255.0) for name in ("blur", "sharp"))
+    pool = (4, 48 // spike_scale, spike_scale, 72 // spike_scale, spike_scale)
+    for frame, (start, end) in enumerate(record["exposure"].tolist()):
+        rate = voxel_grid(spikes, 1, start=start, end=end)[0]
+        expected = blurred.reshape(pool).mean(axis=(2, 4))[frame]
+        assert np.abs(rate - expected).max() < 1 / 33 + 1 / 255
+    # There is motion to undo, and the blur is that of the frame that it hides.
+    errors = ((blurred[:, None] - shown[None]) ** 2).mean(axis=(2, 3))
+    assert (errors.diagonal() > 1e-5).all()
+    assert (errors.argmin(axis=1) == np.arange(4)).all()
+
+
+def test_more_motion_is_more_blur(settings: dict[str, Any]) -> None:
+    def error(max_blur: float) -> float:
+        record = embedded.make_clip(settings | {"max_blur": max_blur}, "train", 0)
+        return float(np.mean((record["blur"].astype(float) - record["sharp"]) ** 2))
+
+    assert error(2.0) < 0.5 * error(6.0) < 0.5 * error(18.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"exposure": 8}, "exposure must be an odd number"),
+        ({"period": 7}, "period must be at least the exposure, 9"),
+        ({"train_clips": 0}, "train_clips must be at least 1"),
+        ({"height": 50}, "height must be a multiple of 8"),
+        ({"width": 16}, "at least 32 pixels"),
+        ({"spike_scale": 3}, "spike_scale must be one of"),
+        ({"gain": 0.0}, "gain must be above 0"),
+        ({"max_blur": -1.0}, "max_blur must be above 0"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"exposures": 9}, "Did you mean 'exposure'"),
+    ],
+)
+def test_settings_out_of_range_are_named(
+    settings: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        embedded.check_embedded_settings(settings | change)
+
+
+def test_an_unknown_split_is_named(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Did you mean 'test'"):
+        embedded.make_clip(settings, "tests", 0)
