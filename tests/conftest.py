@@ -15,13 +15,21 @@ _COMPILATION_CACHE = tempfile.mkdtemp(prefix="vrt_spike_jax_cache_")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILATION_CACHE
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
-import jax  # noqa: E402  (after the variables above)
+import hypothesis  # noqa: E402  (after the variables above)
+import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 # A silent broadcast of a (h, w) over a (c, h, w) is a bug more often than a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Every annotated shape and type of the package is checked in the tests, and only there.
+# A function that tells its users what is wrong with an argument annotates it loosely, so
+# that its own sentence comes first.
 install_import_hook("vrt_spike_jax", "beartype.beartype")
+# The same examples in every run, and no example fails for a machine that is busy.
+hypothesis.settings.register_profile(
+    "repository", deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("repository")
 
 
 @pytest.fixture(scope="session")
