@@ -21,9 +21,9 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 # A silent broadcast of a (h, w) over a (c, h, w) is a bug more often than a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Every annotated shape and type of the package is checked in the tests, and only there.
-# A function that tells its users what is wrong with an argument annotates it loosely, so
-# that its own sentence comes first.
+# Every annotated shape and type of the package is checked here, and only here. What
+# tells its users what is wrong with an argument annotates it loosely, so that its own
+# sentence comes first.
 install_import_hook("vrt_spike_jax", "beartype.beartype")
 # The same examples in every run, and no example fails for a machine that is busy.
 hypothesis.settings.register_profile(
