@@ -65,19 +65,11 @@ def restore_video(
       FloatingPointError: the model gave a value that is not finite.
     """
     blur = _checked_blur(blur)
-    scale = 1
-    gain = None
-    if model.takes_spikes:
-        spikes, scale = _checked_spikes(spikes, blur)
-        gain = _video_gain(spikes, blur)
-    elif spikes is not None:
-        raise ValueError(
-            "spikes were given to a model that takes none; pass spikes=None, or use a "
-            "model with a fusion."
-        )
+    spikes, scale = _checked_spikes(model, spikes, blur)
     axes = _plan(model, blur.shape[:3], tile, overlap, scale=scale)
     sizes = tuple(axis.tile for axis in axes)
     tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
+    gain = None if spikes is None else _video_gain(spikes, blur)
     params = jax.device_put(params)  # once, and not with every tile
     restored = np.zeros(blur.shape, np.float32)
     if progress is not None:
@@ -132,9 +124,18 @@ def _checked_blur(blur: Num[Array | np.ndarray, "..."]) -> Float[np.ndarray, "t 
 
 
 def _checked_spikes(
-    spikes: Num[Array | np.ndarray, "..."] | None, blur: Float[np.ndarray, "t h w 3"]
-) -> tuple[Float[np.ndarray, "t k h2 w2"], int]:
+    model: Restorer,
+    spikes: Num[Array | np.ndarray, "..."] | None,
+    blur: Float[np.ndarray, "t h w 3"],
+) -> tuple[Float[np.ndarray, "t k h2 w2"] | None, int]:
     """Gives the spikes as float32, and the RGB pixels per spike pixel."""
+    if not model.takes_spikes:
+        if spikes is not None:
+            raise ValueError(
+                "spikes were given to a model that takes none; pass spikes=None, or "
+                "use a model with a fusion."
+            )
+        return None, 1
     if spikes is None:
         raise ValueError(
             "this model needs spikes beside the blur: pass spikes (frames, bins, "
@@ -240,7 +241,7 @@ def _checked_output(
             "restore_video needs a model that keeps the shape; got "
             f"{tuple(output.shape)} from a tile of {(1, *sizes, 3)}."
         )
-    frames = np.asarray(output[0], np.float32)
+    frames = np.asarray(output).astype(np.float32)[0]
     if not np.isfinite(frames).all():
         raise FloatingPointError(
             "the model gave a value that is not finite in the tile at (frame, row, "
