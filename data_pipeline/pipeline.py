@@ -75,6 +75,7 @@ def train_batches(
             has fewer clips than a global batch, or an argument is out of its range.
         FileNotFoundError: there is no data set in the directory.
     """
+    _leave_accelerators_alone()
     records = open_split(directory, "train")
     _check_batching(len(records), batch_size, process_index, process_count)
     for name, value in (("seed", seed), ("start_step", start_step)):
@@ -186,6 +187,12 @@ def test_clips(
 
 # pytest would otherwise collect the function where a test module imports it.
 test_clips.__test__ = False  # type: ignore[attr-defined]
+
+
+def _leave_accelerators_alone() -> None:
+    """Hides GPUs from a TensorFlow built for them: training needs all their memory."""
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _check_batching(

@@ -32,7 +32,7 @@ def check_settings(
                 isinstance(value, bool)
                 or not isinstance(value, numbers.Real)
                 or not math.isfinite(value)
-                or kind(value) != value
+                or (kind is int and value != math.floor(value))
             )
         else:
             wrong = not isinstance(value, kind)

@@ -22,6 +22,9 @@ from data_pipeline.settings import settings_hash
 SPLITS = ("train", "test")
 Clips = Callable[[str], Iterator[Record]]  # split -> its records
 
+# On disk only: TFDS cannot read back an array of varying shape without any element (nor
+# with fewer bytes than it has axes).
+_HAS_SHARP = "has_sharp"
 _SHAPES: dict[str, tuple[int | None, ...]] = {
     "blur": (None, None, None, 3),
     "sharp": (None, None, None, 3),
@@ -62,8 +65,8 @@ class SourceConfig(tfds.core.BuilderConfig):
 class SpikeDeblur(tfds.core.GeneratorBasedBuilder):
     """Blurred video, sharp video and the spikes recorded beside them."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Clips may lack sharp frames."}
     # TFDS finds this by itself, but only with a package that it does not declare.
     code_path = epath.Path(__file__)
 
@@ -79,6 +82,7 @@ class SpikeDeblur(tfds.core.GeneratorBasedBuilder):
             name: tfds.features.Scalar(dtype=dtype) for name, dtype in NUMBERS.items()
         }
         features |= {name: tfds.features.Text() for name in TEXTS}
+        features[_HAS_SHARP] = tfds.features.Scalar(dtype=np.bool_)
         return tfds.core.DatasetInfo(
             builder=self,
             description="Clip records of VRT-Spike-JAX (data_pipeline/records.py).",
@@ -112,7 +116,7 @@ class SpikeDeblur(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[int, Record]]:
         source = self._source()
         for index, record in enumerate(source.clips(split)):
-            yield index, record
+            yield index, _to_disk(record)
             progress.update()
         if split == SPLITS[-1]:
             progress.close()
@@ -150,7 +154,7 @@ def build(data_dir: str | Path, source: Source) -> str:
     if not directory.exists():
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.parent / "build.lock"):
-            for leftover in directory.parent.glob("*.incomplete*"):
+            for leftover in directory.parent.glob("*incomplete*"):
                 shutil.rmtree(leftover)
             if not directory.exists():
                 # TFDS wants the folder though there is nothing to download.
@@ -181,8 +185,12 @@ def open_split(directory: str | Path, split: str) -> Sequence[Record]:
         )
     if split not in SPLITS:
         raise ValueError(f"Unknown split {split!r}. Valid: {', '.join(SPLITS)}.")
-    builder = tfds.builder_from_directory(str(root))
-    return _Records(builder.as_data_source(split=split), f"{root} ({split})")
+    label = f"{root} ({split})"
+    try:
+        builder = tfds.builder_from_directory(str(root))
+        return _Records(builder.as_data_source(split=split), label)
+    except Exception as error:
+        raise ValueError(_unreadable(label, error)) from error
 
 
 class _Records(Sequence[Record]):
@@ -199,18 +207,34 @@ class _Records(Sequence[Record]):
         if not 0 <= index < len(self):
             raise IndexError(f"{self._label} has {len(self)} clips, not {index}.")
         try:
-            record = dict(self._data_source[int(index)])
+            stored = dict(self._data_source[int(index)])
         except Exception as error:
             raise ValueError(
-                f"Clip {index} of {self._label} cannot be read ({error}); delete the "
-                "directory and build it again."
+                _unreadable(f"Clip {index} of {self._label}", error)
             ) from error
-        for name in TEXTS:
-            if isinstance(record[name], bytes):
-                record[name] = record[name].decode()
-        for name, dtype in NUMBERS.items():
-            record[name] = np.asarray(record[name]).astype(dtype)[()]
-        return record
+        return _from_disk(stored)
+
+
+def _unreadable(what: str, error: Exception) -> str:
+    return f"{what} cannot be read ({error}); delete the directory and build it again."
+
+
+def _to_disk(record: Record) -> dict[str, Any]:
+    has_sharp = len(record["sharp"]) > 0
+    sharp = record["sharp"] if has_sharp else np.zeros((1, 2, 2, 3), np.uint8)
+    return record | {"sharp": sharp, _HAS_SHARP: has_sharp}
+
+
+def _from_disk(stored: dict[str, Any]) -> Record:
+    record = dict(stored)
+    if not record.pop(_HAS_SHARP):
+        record["sharp"] = np.zeros((0, *record["blur"].shape[1:]), np.uint8)
+    for name in TEXTS:
+        if isinstance(record[name], bytes):
+            record[name] = record[name].decode()
+    for name, dtype in NUMBERS.items():
+        record[name] = np.asarray(record[name]).astype(dtype)[()]
+    return record
 
 
 @contextlib.contextmanager
