@@ -1,6 +1,6 @@
 """From clip records to deterministic, sharded, resumable batches, and to test clips."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,32 +9,13 @@ import tensorflow as tf
 from data_pipeline import augment, graph_ops
 from data_pipeline.records import Record, check_record, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
-from data_pipeline.sources import embedded
-from data_pipeline.spike_deblur import Source, build, open_split
+from data_pipeline.spike_deblur import open_split, prepare_embedded
+
+__all__ = ["Batch", "TestClips", "prepare_embedded", "test_clips", "train_batches"]
 
 Batch = dict[str, np.ndarray]
 
 _READERS = 2  # samples made at a time; training needs the other cores
-
-
-def prepare_embedded(data_dir: str, settings: Mapping[str, Any]) -> str:
-    """Builds the embedded data set unless it is there, and returns its directory.
-
-    The name of the directory contains a hash of the settings, and it appears only
-    when it is complete. Shows a progress bar on standard error while it builds.
-
-    Raises:
-        ValueError: a setting is missing, unknown or out of its range.
-    """
-    checked = embedded.check_embedded_settings(settings)
-    source = Source(
-        name="embedded",
-        version=embedded.VERSION,
-        settings=checked,
-        counts={split: checked[f"{split}_clips"] for split in embedded.PHOTOGRAPHS},
-        clips=lambda split: embedded.clips(checked, split),
-    )
-    return build(data_dir, source)
 
 
 def train_batches(

@@ -8,7 +8,7 @@ with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
 
 All times are in spike frames. Frame f of the footage is the light of spike frame
 f * --spikes_per_frame, and the light in between is interpolated linearly; so
---exposure=65 at --spikes_per_frame=8 blurs 8 frames of the footage into one. Footage
+--exposure=49 at --spikes_per_frame=8 blurs 6 frames of the footage into one. Footage
 whose motion passes a few pixels a frame shows steps in its blur: film it faster.
 """
 
@@ -28,26 +28,28 @@ from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.sources import embedded, video_folder
+from data_pipeline.spike_deblur import Source, build, prepare_embedded
 from data_pipeline.video_files import list_pictures, read_video, write_pictures
 
 SOURCES = ("embedded", "video")
 LAYOUTS = ("files", "records")
 
-# name -> (default, help). What a source does not take is refused for it.
+# name -> (default, help). What a source does not take is refused for it. The cameras
+# are those that configs/base.py trains with, so that its models fit what this makes.
 OPTIONS: dict[str, tuple[Any, str]] = {
-    "exposure": (65, "spike frames the shutter is open, odd"),
-    "period": (80, "spike frames from one exposure to the next"),
+    "exposure": (49, "spike frames the shutter is open, odd"),
+    "period": (56, "spike frames from one exposure to the next"),
     "spikes_per_frame": (8, "spike frames from one frame of the footage to the next"),
-    "threshold": (1.0, "accumulated light at which a spike pixel fires"),
+    "threshold": (2.0, "accumulated light at which a spike pixel fires"),
     "gain": (1.0, "accumulated light in one spike frame at white"),
-    "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
+    "spike_scale": (2, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
     "seed": (0, "of everything random"),
     "num_frames": (6, "frames of a clip"),
-    "train_clips": (96, "clips to train on"),
-    "test_clips": (None, "clips to test on; default: 8, or a tenth of the footage"),
+    "train_clips": (48, "clips to train on"),
+    "test_clips": (None, "clips to test on; default: 4, or a tenth of the footage"),
     "height": (128, "RGB pixels of a clip"),
-    "width": (128, "RGB pixels of a clip"),
-    "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
+    "width": (160, "RGB pixels of a clip"),
+    "max_blur": (8.0, "RGB pixels the camera moves in one exposure, at most"),
 }
 _RECORDS_ONLY = ("num_frames", "test_clips")
 
@@ -150,18 +152,13 @@ def _chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]
 
 
 def _embedded_records(options: argparse.Namespace) -> str:
-    # TensorFlow takes seconds to import; --help and mistakes should not wait for it.
-    from data_pipeline.pipeline import prepare_embedded
-
     settings = _chosen(options, list(embedded.SETTINGS))
     if settings["test_clips"] is None:
-        settings["test_clips"] = 8
+        settings["test_clips"] = 4
     return prepare_embedded(options.output, settings)
 
 
 def _video_records(options: argparse.Namespace) -> str:
-    from data_pipeline.spike_deblur import Source, build
-
     settings = video_folder.check_video_settings(
         _chosen(options, list(video_folder.SETTINGS))
     )

@@ -194,18 +194,3 @@ def test_test_clips_refuse_wrong_arguments(directory: str) -> None:
     clips = pipeline.test_clips(directory, num_bins=4, tfp_short_window=3)
     with pytest.raises(IndexError, match="has 2 clips, not 2"):
         clips[2]
-
-
-def test_other_settings_are_another_directory_and_the_same_are_not_built_again(
-    directory: str, settings: dict[str, Any], tmp_path: Any, capfd: Any
-) -> None:
-    small = settings | {"train_clips": 1, "test_clips": 1, "num_frames": 1}
-    first = pipeline.prepare_embedded(str(tmp_path), small)
-    shown = capfd.readouterr()
-    assert "2/2" in shown.err and shown.out == ""
-    assert pipeline.prepare_embedded(str(tmp_path), dict(small)) == first
-    assert capfd.readouterr() == ("", "")
-    second = pipeline.prepare_embedded(str(tmp_path), small | {"seed": 4})
-    assert second != first
-    one, other = (open_split(path, "test")[0]["sharp"] for path in (first, second))
-    assert (one != other).any()

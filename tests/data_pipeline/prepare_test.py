@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from configs import base
 from data_pipeline import pipeline, spike_dat
-from data_pipeline.prepare import main
+from data_pipeline.prepare import OPTIONS, main
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_deblur import open_split
 from data_pipeline.video_files import read_video, write_video
 
+CAMERAS = ("exposure", "period", "threshold", "gain", "spike_scale")
 TIMES = ["--spikes_per_frame=4", "--exposure=9", "--period=12"]
 
 
@@ -58,7 +60,8 @@ def test_files_are_what_restore_takes(
     )
     grey = blur / 255 @ np.array([0.299, 0.587, 0.114])
     grey = grey.reshape(17, 32 // scale, scale, 40 // scale, scale).mean(axis=(2, 4))
-    assert np.abs(spikes.mean(axis=1) - grey).max() < 1 / 9 + 1 / 255
+    # The threshold is 2: a spike stands for twice the light of a spike frame at white.
+    assert np.abs(2 * spikes.mean(axis=1) - grey).max() < 2 / 9 + 1 / 255
     assert sorted(p.name for p in output.parent.iterdir()) == ["output"]
 
 
@@ -92,7 +95,7 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
             start_step=0,
         )
     )
-    assert batch["spikes"].shape == (3, 2, 4, 16, 16)
+    assert batch["spikes"].shape == (3, 2, 4, 8, 8)
     clips = pipeline.test_clips(str(directory), num_bins=4, tfp_short_window=3)
     assert [clip["name"] for clip in clips] == ["footage-00003", "footage-00004"]
     names = [record["name"] for record in open_split(directory, "train")]
@@ -115,6 +118,15 @@ def test_the_embedded_data_set_from_the_command_line(
     assert len(open_split(directory, "train")) == 2
 
 
+def test_footage_is_filmed_as_the_default_models_were_trained() -> None:
+    trained = base.get_config("tiny").data.embedded
+    assert {name: OPTIONS[name][0] for name in CAMERAS} == {
+        name: trained[name] for name in CAMERAS
+    }
+    # A whole number of footage frames passes from one exposure to the next.
+    assert trained["period"] % OPTIONS["spikes_per_frame"][0] == 0
+
+
 VIDEO = ["--source=video", "--input=FOOTAGE", "--output=OUT"]
 
 
@@ -127,7 +139,7 @@ VIDEO = ["--source=video", "--input=FOOTAGE", "--output=OUT"]
         ([*VIDEO, "--exposur=9"], "Unknown option 'exposur'. Did you mean 'exposure'"),
         ([*VIDEO, "--exposure=nine"], "invalid int value: 'nine'"),
         ([*VIDEO, "--exposure=10"], "exposure must be an odd number"),
-        ([*VIDEO, "--period=81"], "period must be a multiple of spikes_per_frame"),
+        ([*VIDEO, "--period=57"], "period must be a multiple of spikes_per_frame"),
         ([*VIDEO, "--gain=0"], "gain must be above 0"),
         ([*VIDEO, "--exposure=641", "--period=648"], "has 60 frames, but one clip"),
         ([*VIDEO, "--spike_scale=3"], "spike_scale must be one of"),
