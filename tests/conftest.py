@@ -1,9 +1,9 @@
 """What every test runs under: the platform, strict JAX, checked shapes and types."""
 
+import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _COMPILATION_CACHE = tempfile.mkdtemp(prefix="vrt_spike_jax_cache_")
+atexit.register(shutil.rmtree, _COMPILATION_CACHE, ignore_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILATION_CACHE
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
@@ -39,9 +40,3 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data not found: {folder} is not a folder")
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _remove_compilation_cache() -> Iterator[None]:
-    yield
-    shutil.rmtree(_COMPILATION_CACHE, ignore_errors=True)
