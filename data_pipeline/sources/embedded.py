@@ -50,7 +50,7 @@ SETTINGS: dict[str, type] = {
     "seed": int,
 }
 _LICENCE = "CC0, public domain or no known restrictions (skimage.data)"
-_MOST_WORKERS = 16
+_MOST_WORKERS = 16  # beyond these, threads wait for the interpreter
 
 
 def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
