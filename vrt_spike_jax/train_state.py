@@ -74,9 +74,11 @@ def create_state(
             opt_state=optimizer.init(trained),
         )
 
-    # The generator of the seed is cheap to compile; the default one, unrolled for each
-    # array, takes most of a minute for a large model.
+    # Hundreds of initialisers make a program that runs once and compiles long: this
+    # generator is cheaper to compile than the default one, and so is unoptimised code.
     key = jax.random.key(seed, impl="rbg")
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    options = {"xla_backend_optimization_level": 0} if on_cpu else None
     abstract = jax.eval_shape(create, key)
     shardings = sharding.state_sharding(abstract, mesh)
     abstract = jax.tree.map(
@@ -84,4 +86,6 @@ def create_state(
         abstract,
         shardings,
     )
-    return abstract, lambda: jax.jit(create, out_shardings=shardings)(key)
+    return abstract, lambda: jax.jit(
+        create, out_shardings=shardings, compiler_options=options
+    )(key)
