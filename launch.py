@@ -280,6 +280,20 @@ def _is_for_the_user(error: Exception) -> bool:
     return ours and "raise " in linecache.getline(frame.filename, frame.lineno or 0)
 
 
+def _use_huge_pages() -> None:
+    """Starts this command anew with large memory pages, on Linux without accelerator.
+
+    XLA takes fresh memory for every step on a CPU, and its page faults make a training
+    step a fifth slower. glibc reads the setting when a process begins.
+    """
+    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
+    if sys.platform != "linux" or any(map(os.path.exists, devices)):
+        return
+    if "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def _quiet() -> None:
     """Keeps the notices of the libraries from burying the lines for the user."""
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -290,4 +304,5 @@ def _quiet() -> None:
 
 
 if __name__ == "__main__":
+    _use_huge_pages()
     sys.exit(main(sys.argv[1:]))
