@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
@@ -117,10 +118,23 @@ def evaluate_run(
 ) -> None:
     """Evaluates on whole held-out clips: prints the table, writes results.json.
 
-    Several processes may call it together; the first does the work.
+    Several processes may call it together; the first does the work, the others wait.
     """
-    if jax.process_index() != 0:
-        return
+    if jax.process_index() == 0:
+        _evaluate(config, workdir, model, params, test_clips, step, writer)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("evaluated")
+
+
+def _evaluate(
+    config: Any,
+    workdir: str | Path,
+    model: nn.Module,
+    params: PyTree,
+    test_clips: Sequence[Clip],
+    step: int,
+    writer: MetricWriter | None,
+) -> None:
     rows = evaluate.evaluate(
         model,
         params,
