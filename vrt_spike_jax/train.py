@@ -199,6 +199,8 @@ def _train(
     """Runs the steps from `position` to the last; the batch of step n is batch n."""
     settings = config.train
     pending = None
+    if jax.process_index() == 0:
+        print("compiling the training step, which takes a while ...", flush=True)
     with TrainLog(
         workdir / "metrics.jsonl",
         writer,

@@ -79,6 +79,7 @@ class TrainLog:
                 "before that step are kept. Train in another --workdir with a lower "
                 "--config.optimizer.learning_rate or grad_clip_norm"
             )
+        begins = self._clock is None
         if self._clock is None:
             self._clock = step, now  # the first step includes the compilation
         first, start = self._clock
@@ -86,7 +87,7 @@ class TrainLog:
         due = step % self._log_every == 0 or step == self._last
         if due:
             self._write(step, values)
-        self._show(step, values, rate, now, due)
+        self._show(step, values, rate, now, due or begins)
 
     def __enter__(self) -> "TrainLog":
         return self
