@@ -132,32 +132,13 @@ def _restore(options: argparse.Namespace) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from data_pipeline import recording, video_files
-    from vrt_spike_jax import restore_video
+    from data_pipeline import video_files
+    from vrt_spike_jax import checkpoint, restore_video
 
-    model, params = _model_and_params(config, workdir)
+    checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
     frames, rate = video_files.read_video(options.input)
-    spikes = None
-    if takes_spikes:
-        spikes = recording.load_spikes(
-            options.spikes,
-            num_frames=len(frames),
-            height=frames.shape[1],
-            width=frames.shape[2],
-            num_bins=config.data.num_bins,
-            spike_height=options.spike_height,
-            spike_width=options.spike_width,
-            flip=options.spike_flip,
-            exposure=options.exposure,
-        )
-        found, known = frames.shape[1] // spikes.shape[2], config.data.embedded
-        if found != known.spike_scale:
-            raise ValueError(
-                f"one spike pixel of {options.spikes} covers {found} RGB pixels each "
-                f"way, but the model in {workdir} was trained for {known.spike_scale}; "
-                f"train with --config.data.embedded.spike_scale={found}, or resize the "
-                "video."
-            )
+    spikes = _spikes(options, config, frames.shape) if takes_spikes else None
+    model, params = _model_and_params(config, workdir)
     with tqdm(desc="restoring", unit="tile") as bar:
 
         def show(done: int, total: int) -> None:
@@ -177,6 +158,31 @@ def _restore(options: argparse.Namespace) -> None:
         options.output, np.round(restored * 255).astype(np.uint8), fps=rate
     )
     print(f"{len(frames)} frames written to {options.output}")
+
+
+def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) -> Any:
+    """The voxel grids of a recording, for frames of a shape (T,H,W,3)."""
+    from data_pipeline import recording
+
+    spikes = recording.load_spikes(
+        options.spikes,
+        num_frames=shape[0],
+        height=shape[1],
+        width=shape[2],
+        num_bins=config.data.num_bins,
+        spike_height=options.spike_height,
+        spike_width=options.spike_width,
+        flip=options.spike_flip,
+        exposure=options.exposure,
+    )
+    found, trained = shape[1] // spikes.shape[2], config.data.embedded.spike_scale
+    if found != trained:
+        raise ValueError(
+            f"one spike pixel of {options.spikes} covers {found} RGB pixels each way, "
+            f"but the model was trained for {trained}; train one with "
+            f"--config.data.embedded.spike_scale={found}, or resize the video."
+        )
+    return spikes
 
 
 def _workdir(options: argparse.Namespace, config: Any) -> Path:
