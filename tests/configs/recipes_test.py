@@ -5,12 +5,15 @@ import importlib
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import base, check
 from configs.load import load_config
-from vrt_spike_jax import VARIANTS
+from vrt_spike_jax import VARIANTS, create_model
 from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.optimizer import label_parameters
+from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_RUNS = {"__init__", "base", "check", "command_line", "load"}
@@ -29,6 +32,20 @@ def test_configuration_builds_is_locked_and_passes_the_check(name, recipe):
         fusions=("none", *FUSIONS),
         device_count=1,
     )
+
+
+@pytest.mark.parametrize("recipe", ("tiny", "deblur"))
+@pytest.mark.parametrize("name", RUNS)
+def test_groups_cover_the_parameters_of_the_model(name, recipe):
+    config = load_config(str(ROOT / "configs" / f"{name}.py") + f":{recipe}")
+    settings = config.model
+    model = create_model(
+        settings.variant, fusion=settings.fusion, dtype=jnp.dtype(settings.dtype)
+    )
+    shape = SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
+    labels = label_parameters(abstract_params(model, shape), config.optimizer.groups)
+    assert set(labels.values()) == set(dict(config.optimizer.groups).values())
+    assert set(labels.values()) <= {*config.optimizer.factors, "frozen"}
 
 
 @pytest.mark.parametrize("name", RUNS)
