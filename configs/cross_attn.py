@@ -14,4 +14,5 @@ def get_config(recipe: str = "") -> ConfigDict:
     config = base.get_config(recipe)
     config.name = "cross_attn"
     config.model.fusion = "cross_attn"
+    config.optimizer.groups = (("fusion_.*/gate", "gate"), *config.optimizer.groups)
     return config

@@ -40,16 +40,16 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "exposure": (49, "spike frames the shutter is open, odd"),
     "period": (56, "spike frames from one exposure to the next"),
     "spikes_per_frame": (8, "spike frames from one frame of the footage to the next"),
-    "threshold": (2.0, "accumulated light at which a spike pixel fires"),
-    "gain": (1.0, "accumulated light in one spike frame at white"),
-    "spike_scale": (2, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
+    "threshold": (1.0, "accumulated light at which a spike pixel fires"),
+    "gain": (0.6, "accumulated light in one spike frame at white"),
+    "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
     "seed": (0, "of everything random"),
     "num_frames": (6, "frames of a clip"),
     "train_clips": (48, "clips to train on"),
     "test_clips": (None, "clips to test on; default: 4, or a tenth of the footage"),
     "height": (128, "RGB pixels of a clip"),
     "width": (160, "RGB pixels of a clip"),
-    "max_blur": (8.0, "RGB pixels the camera moves in one exposure, at most"),
+    "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
 }
 _RECORDS_ONLY = ("num_frames", "test_clips")
 

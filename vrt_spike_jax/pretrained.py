@@ -29,8 +29,8 @@ _BUFFER = re.compile(
 _SHOWN = 5
 
 
-def official_name(path: tuple[str, ...], ndim: int) -> str:
-    """Official state_dict name of a Flax parameter; ndim tells a norm from a layer."""
+def official_name(path: tuple[str, ...]) -> str:
+    """Official state_dict name of a Flax parameter."""
     *modules, leaf = path
     name = ".".join(re.sub(r"_(\d+)", r".\1", module) for module in modules)
     if leaf in ("kernel", "scale"):
@@ -40,7 +40,7 @@ def official_name(path: tuple[str, ...], ndim: int) -> str:
 
 def _to_flax(value: np.ndarray, leaf: str) -> np.ndarray:
     """PyTorch layout to Flax layout: the output axis goes last."""
-    if leaf != "kernel":
+    if leaf != "kernel" or value.ndim < 2:
         return value
     if value.ndim == 5:
         # Convolutions over (1, n, n): one image at a time.
@@ -91,7 +91,7 @@ def _index_of(name: str, model: VRT) -> np.ndarray:
     return relative_position_index((frames, height, width))
 
 
-def convert_vrt_state_dict(state_dict: Mapping[str, np.ndarray], model: VRT) -> Params:
+def convert_vrt_state_dict(state_dict: Mapping[str, Any], model: VRT) -> Params:
     """Turns an official state_dict into the parameters of `model`.
 
     Args:
@@ -107,13 +107,13 @@ def convert_vrt_state_dict(state_dict: Mapping[str, np.ndarray], model: VRT) -> 
       ValueError: an entry is missing, left over or of another shape; it is named.
     """
     if set(state_dict) == {"params"}:
-        state_dict = state_dict["params"]  # type: ignore[assignment]
+        state_dict = state_dict["params"]
     entries = {name: np.asarray(value) for name, value in state_dict.items()}
     for name in [name for name in entries if _BUFFER.fullmatch(name)]:
         _check_buffer(name, entries.pop(name), model)
     flat, missing = {}, []
     for path, abstract in _abstract_params(model).items():
-        name = official_name(path, len(abstract.shape))
+        name = official_name(path)
         if name not in entries:
             missing.append(name)
             continue

@@ -70,7 +70,7 @@ def compose_hops(single: FlowPair, hops: int) -> list[FlowPair]:
 def align_images(
     frames: Float[Array, "b d h w 3"], flows: FlowPair
 ) -> tuple[Float[Array, "b d h w 12"], Float[Array, "b d h w 12"]]:
-    """Each frame's next and previous neighbour warped to it (nearest4), 0 at the ends."""
+    """Next and previous neighbour warped to each frame (nearest4), 0 at the ends."""
     b = frames.shape[0]
     sources = _both(frames[:, 1:], frames[:, :-1])
     warped = over_frames(nearest4_warp, sources, _both(*flows))

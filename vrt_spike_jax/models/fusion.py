@@ -6,10 +6,13 @@ identity: its gate is zero, so that at step 0 the fused model equals VRT.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.tmsa import layer_norm
@@ -27,7 +30,7 @@ def _local_bias(window: int, steps: int, heads: int) -> np.ndarray:
     distance = offset[:, None] ** 2 + offset[None] ** 2
     moments = (np.arange(heads) + 0.5) / heads * steps - 0.5
     late = (np.arange(steps)[:, None] - moments[None]) ** 2
-    return -(distance[..., None, None] * 2.0 + late).astype(np.float32)
+    return -2.0 * (distance[..., None, None] + late).astype(np.float32)
 
 
 class CrossAttentionFusion(nn.Module):
@@ -40,8 +43,8 @@ class CrossAttentionFusion(nn.Module):
     num_heads: int
     window: int
     max_logits: int = 2**20
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -50,7 +53,7 @@ class CrossAttentionFusion(nn.Module):
         spikes: Float[Array, "b t s h w c"],
     ) -> Float[Array, "b t h w c"]:
         """Adds to each frame token what the spikes of its window say about it."""
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         b, t, h, w, c = frames.shape
         steps = spikes.shape[2]
         query = nn.Dense(c, name="query", **dtypes)(
@@ -72,7 +75,7 @@ class CrossAttentionFusion(nn.Module):
         )[:, :, :h, :w]
         update = nn.Dense(c, name="proj", **dtypes)(out)
         gate = self.param("gate", nn.initializers.zeros, (c,), self.param_dtype)
-        return frames + gate.astype(frames.dtype) * update
+        return frames + update * gate.astype(frames.dtype).reshape(1, 1, 1, 1, c)
 
     def _windows(self, x: Float[Array, "b t s h w c"]) -> Float[Array, "n heads m d"]:
         """Heads of the tokens of each window; what a window lacks is zero."""
@@ -90,7 +93,7 @@ class CrossAttentionFusion(nn.Module):
     def _bias(self, steps: int) -> Float[Array, "heads n m"]:
         window, heads = self.window, self.num_heads
 
-        def start(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        def start(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
             del key
             return jnp.asarray(_local_bias(window, steps, heads), dtype).reshape(shape)
 

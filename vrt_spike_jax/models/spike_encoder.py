@@ -7,13 +7,15 @@ exposure, which the blur has lost, is what the encoder reads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange, reduce
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.spynet import SCALES
-from vrt_spike_jax.models.tmsa import layer_norm
 from vrt_spike_jax.models.warping import resize_bilinear
 
 # Weights of R, G, B in the grey value a spike camera integrates (ITU-R BT.601).
@@ -70,8 +72,8 @@ class Conv3D(nn.Module):
     kernel: tuple[int, int, int]
     time_stride: int = 1
     space_stride: int = 1
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n k h w c"]) -> Float[Array, "n k2 h2 w2 f"]:
@@ -98,13 +100,13 @@ class Conv3D(nn.Module):
 class ResidualBlock3D(nn.Module):
     """Two 3x3x3 convolutions added to their input."""
 
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n k h w c"]) -> Float[Array, "n k h w c"]:
         """Keeps shape and channels."""
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         features = x.shape[-1]
         y = nn.gelu(Conv3D(features, (3, 3, 3), name="conv1", **dtypes)(x))
         return x + Conv3D(features, (3, 3, 3), name="conv2", **dtypes)(y)
@@ -122,8 +124,8 @@ class SpikeEncoder3D(nn.Module):
     channels: tuple[int, int, int, int]
     time_strides: tuple[int, ...] = (4, 2)
     blocks: int = 1
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -141,7 +143,7 @@ class SpikeEncoder3D(nn.Module):
         Raises:
           ValueError: the number of bins is no multiple of the temporal strides.
         """
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         b = light.shape[0]
         x = rearrange(light, "b t k h w -> (b t) k h w 1").astype(self.dtype)
         bins = x.shape[1]
@@ -189,6 +191,10 @@ class SpikeEncoder3D(nn.Module):
         ]
 
     def _project(self, x: Array, scale: int) -> Array:
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = nn.Dense(self.channels[scale], name=f"project_{scale}", **dtypes)(x)
-        return layer_norm(f"norm_{scale}", **dtypes)(x)
+        # No normalisation here: how bright a pixel is, is what the features carry.
+        return nn.Dense(
+            self.channels[scale],
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=f"project_{scale}",
+        )(x)

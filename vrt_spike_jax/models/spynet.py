@@ -9,6 +9,7 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.warping import flow_warp, resize_bilinear
@@ -26,8 +27,8 @@ class BasicModule(nn.Module):
     """Flow residual of one pyramid level: five 7x7 convolutions."""
 
     features: tuple[int, ...]
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w 8"]) -> Float[Array, "n h w 2"]:
@@ -56,8 +57,8 @@ class SpyNet(nn.Module):
     """Flow between two images, coarse to fine."""
 
     features: tuple[int, ...] = (32, 64, 32, 16)
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -94,9 +95,12 @@ class SpyNet(nn.Module):
             for i, scale in enumerate(SCALES)
         ]
 
-    def _pyramid(self, image, padded):
+    def _pyramid(
+        self, image: Float[Array, "n h w 3"], padded: tuple[int, int]
+    ) -> list[Array]:
         image = resize_bilinear(image.astype(self.dtype), *padded)
-        mean, std = jnp.asarray(MEAN, self.dtype), jnp.asarray(STD, self.dtype)
+        mean = jnp.asarray(MEAN, self.dtype).reshape(1, 1, 1, 3)
+        std = jnp.asarray(STD, self.dtype).reshape(1, 1, 1, 3)
         levels = [(image - mean) / std]
         for _ in range(_LEVELS - 1):
             n, h, w, c = levels[0].shape
@@ -105,7 +109,14 @@ class SpyNet(nn.Module):
         return levels
 
     @staticmethod
-    def _to_scale(flow, size, padded, scale):
+    def _to_scale(
+        flow: Float[Array, "n h w 2"],
+        size: tuple[int, int],
+        padded: tuple[int, int],
+        scale: int,
+    ) -> Float[Array, "n h2 w2 2"]:
         height, width = size[0] // scale, size[1] // scale
         ratio = (width / (padded[1] // scale), height / (padded[0] // scale))
-        return resize_bilinear(flow, height, width) * jnp.asarray(ratio, flow.dtype)
+        return resize_bilinear(flow, height, width) * jnp.asarray(
+            ratio, flow.dtype
+        ).reshape(1, 1, 1, 2)

@@ -5,7 +5,7 @@ Source: Liang et al., arXiv 2201.12288, figure 2 and section 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -25,13 +25,12 @@ _REARRANGE = {
 }
 
 
-def dense(features: int, name: str, options: dict[str, Any]) -> nn.Dense:
+def dense(features: int, name: str, options: Mapping[str, Any]) -> nn.Dense:
     """Linear layer with the block options' precision."""
     return nn.Dense(
         features,
         dtype=options["dtype"],
         param_dtype=options["param_dtype"],
-        kernel_init=nn.initializers.truncated_normal(0.02),
         name=name,
     )
 
@@ -57,7 +56,7 @@ class Stage(nn.Module):
     max_residue: float
     drop_path: tuple[float, ...]
     # Keyword arguments every TMSAG takes alike: precision, memory, mlp_ratio.
-    options: dict[str, Any]
+    options: Mapping[str, Any]
 
     @nn.compact
     def __call__(
@@ -100,7 +99,14 @@ class Stage(nn.Module):
         width = fused.shape[-1]
         return MlpGEGLU(width, self.channels, name="pa_fuse", **precision)(fused)
 
-    def _group(self, index, depth, window, x, train):
+    def _group(
+        self,
+        index: int,
+        depth: int,
+        window: Window,
+        x: Float[Array, "b d h w c"],
+        train: bool,
+    ) -> Float[Array, "b d h w c"]:
         group = TMSAG(
             self.channels,
             depth,
@@ -122,7 +128,7 @@ class RTMSA(nn.Module):
     num_heads: int
     window: Window
     drop_path: tuple[float, ...]
-    options: dict[str, Any]
+    options: Mapping[str, Any]
 
     @nn.compact
     def __call__(

@@ -5,9 +5,13 @@ Source: Liang et al., arXiv 2201.12288, section 3.2 and figure 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from vrt_spike_jax.models.window_attention import (
@@ -20,7 +24,7 @@ from vrt_spike_jax.models.window_attention import (
 
 
 def fit_window(
-    size: tuple[int, int, int], window: Window, shift: Window
+    size: Sequence[int], window: Window, shift: Window
 ) -> tuple[Window, Window]:
     """Shrinks a window to the clip; a dimension of one window is not shifted."""
     fitted = [
@@ -54,8 +58,8 @@ class MlpGEGLU(nn.Module):
 
     hidden: int
     features: int
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b features"]:
@@ -66,7 +70,6 @@ class MlpGEGLU(nn.Module):
                 features,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
-                kernel_init=nn.initializers.truncated_normal(0.02),
                 name=name,
             )
 
@@ -74,7 +77,7 @@ class MlpGEGLU(nn.Module):
         return dense(self.features, "fc2")(gate * dense(self.hidden, "fc12")(x))
 
 
-def layer_norm(name: str, *, dtype: jnp.dtype, param_dtype: jnp.dtype) -> nn.LayerNorm:
+def layer_norm(name: str, *, dtype: DTypeLike, param_dtype: DTypeLike) -> nn.LayerNorm:
     """Layer normalisation with the published epsilon and two-pass variance."""
     return nn.LayerNorm(
         epsilon=1e-5,
@@ -97,15 +100,15 @@ class TMSA(nn.Module):
     qkv_bias: bool = True
     drop_path: float = 0.0
     max_logits: int = 2**20
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b d h w c"], train: bool = False
     ) -> Float[Array, "b d h w c"]:
         """Adds both branches to x."""
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         drop_path = DropPath(self.drop_path)
         attended = self._attend(layer_norm("norm1", **dtypes)(x))
         x = x + drop_path(attended, train)
@@ -114,13 +117,13 @@ class TMSA(nn.Module):
         )
         return x + drop_path(mlp(layer_norm("norm2", **dtypes)(x)), train)
 
-    def _attend(self, x):
-        size = x.shape[1:4]
+    def _attend(self, x: Float[Array, "b d h w c"]) -> Float[Array, "b d h w c"]:
+        _, *size, _ = x.shape
         window, shift = fit_window(size, self.window, self.shift)
         # Padding follows the norm, and padded tokens take part: the official order.
         pad = [(0, -extent % step) for extent, step in zip(size, window, strict=True)]
         x = jnp.pad(x, [(0, 0), *pad, (0, 0)])
-        padded = x.shape[1:4]
+        _, *padded, _ = x.shape
         region_ids = None
         if any(shift):
             x = jnp.roll(x, [-step for step in shift], (1, 2, 3))
@@ -162,8 +165,8 @@ class TMSAG(nn.Module):
     drop_path: tuple[float, ...] = ()
     remat: bool = False
     max_logits: int = 2**20
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -8,7 +8,7 @@ from typing import Any
 
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.vrt import VRT
-from vrt_spike_jax.models.vrt_spike import VRTSpike
+from vrt_spike_jax.models.vrt_spike import PLACES, VRTSpike
 
 _DEBLUR = {
     "upscale": 1,
@@ -24,24 +24,24 @@ _DEBLUR = {
 _TINY = {
     **_DEBLUR,
     "img_size": (4, 64, 64),
-    "window_size": (4, 8, 8),
+    "window_size": (4, 4, 4),
     "depths": (2,) * 7 + (1,) * 2,
     "indep_reconsts": (8,),
-    "embed_dims": (24,) * 9,
-    "num_heads": (3,) * 9,
-    "deformable_groups": 4,
+    "embed_dims": (16,) * 9,
+    "num_heads": (2,) * 9,
+    "deformable_groups": 1,
     "drop_path_rate": 0.0,
-    "spynet_features": (8, 16, 8, 8),
+    "spynet_features": (4, 8, 8, 4),
 }
-# Name of a variant -> arguments of VRT; 18,320,007 parameters in `deblur`, as published.
+# Arguments of VRT by variant; `deblur` has the published 18,320,007 parameters.
 VARIANTS: dict[str, dict[str, Any]] = {"deblur": _DEBLUR, "tiny": _TINY}
 
 # Arguments of VRTSpike that go with a variant.
 _SPIKE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "deblur": {},
     "tiny": {
-        "spike_features": (12, 24, 24, 24),
-        "fusion_heads": 3,
+        "spike_features": (12, 16, 16, 16),
+        "fusion_heads": 4,
         "fusion_window": 4,
     },
 }
@@ -71,6 +71,9 @@ def create_model(
         raise ValueError(nearest_name(name, list(VARIANTS), "variant"))
     if fusion not in ("none", *FUSIONS):
         raise ValueError(nearest_name(fusion, ["none", *FUSIONS], "fusion"))
+    places = overrides.get("fusion_places", "both")
+    if places not in PLACES:
+        raise ValueError(nearest_name(places, list(PLACES), "fusion_places"))
     vrt_names = _argument_names(VRT)
     spike_names = [] if fusion == "none" else _argument_names(VRTSpike)
     for argument in overrides:

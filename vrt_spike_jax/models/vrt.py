@@ -5,6 +5,7 @@ Source: Liang et al., "VRT: A Video Restoration Transformer", arXiv 2201.12288.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.alignment import (
@@ -27,6 +29,13 @@ from vrt_spike_jax.models.tmsa import layer_norm
 from vrt_spike_jax.models.warping import resize_bilinear
 from vrt_spike_jax.models.window_attention import Window
 
+# Where another sensor may be fused in, with the index of its scale: in the encoder
+# stages, before their TMSA groups, and at the decoder's skips, named by the encoder
+# stage whose output they add.
+ENCODER_PLACES = {"stage1": 0, "stage2": 1, "stage3": 2, "stage4": 3}
+SKIP_PLACES = {"skip3": 2, "skip2": 1, "skip1": 0}
+# (place, features) -> the features to go on with.
+Fuse = Callable[[str, Array], Array]
 # Scale index (1/1, 1/2, 1/4, 1/8) and reshape of stages 1 to 7.
 _SCALE_OF_STAGE = (0, 1, 2, 3, 2, 1, 0)
 _RESHAPE_OF_STAGE: tuple[Reshape, ...] = (
@@ -70,8 +79,8 @@ class VRT(nn.Module):
     spynet_features: tuple[int, ...] = (32, 64, 32, 16)
     remat: bool = False
     max_logits: int = 2**20
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     takes_spikes = False
     size_multiple = 8
@@ -141,7 +150,9 @@ class VRT(nn.Module):
     def _setup_head(self) -> None:
         if not self.pa_frames:
             self.linear_fuse = self._frame_conv(_HEAD_FEATURES, "linear_fuse", 1)
-            self.conv_last = self._frame_conv(self.out_chans, "conv_last", 7, "VALID")
+            self.conv_last = self._frame_conv(
+                self.out_chans, "conv_last", 7, padding="VALID"
+            )
             return
         if self.upscale == 4:
             head = _HEAD_FEATURES
@@ -151,7 +162,11 @@ class VRT(nn.Module):
                 self._frame_conv(4 * head, "upsample_5"),
                 self._frame_conv(head, "upsample_10"),
             ]
-        self.conv_last = self._frame_conv(self.out_chans, "conv_last")
+        # From scratch, training starts at the blurred frames, not at noise around them.
+        start = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
+        self.conv_last = self._frame_conv(
+            self.out_chans, "conv_last", kernel_init=start
+        )
 
     def _check_arguments(self) -> None:
         counts = {len(self.depths), len(self.embed_dims), len(self.num_heads)}
@@ -183,11 +198,11 @@ class VRT(nn.Module):
         return (frames, *self.window_size[1:])
 
     def _frame_conv(
-        self, features: int, name: str, size: int = 3, padding: str = "SAME"
+        self, features: int, name: str, size: int = 3, **options: Any
     ) -> nn.Conv:
         """The official (1, n, n) convolutions: one image at a time."""
         return nn.Conv(
-            features, (size, size), padding=padding, name=name, **self._precision()
+            features, (size, size), name=name, **self._precision(), **options
         )
 
     def __call__(
@@ -195,7 +210,7 @@ class VRT(nn.Module):
         frames: Float[Array, "b d h w c"],
         train: bool = False,
         *,
-        fuse: Callable[[int, Array], Array] | None = None,
+        fuse: Fuse | None = None,
     ) -> Float[Array, "b d2 h2 w2 3"]:
         """Restores a clip.
 
@@ -203,8 +218,8 @@ class VRT(nn.Module):
           frames: RGB in [0, 1]; for non-blind denoising a fourth channel holds the
             noise level (sigma / 255).
           train: whether stochastic depth is on (needs the `dropout` generator).
-          fuse: called as fuse(stage, features) before the TMSA groups of stages 1 to 7,
-            with the stage's number; returns the features to go on with.
+          fuse: called as fuse(place, features) at every one of ENCODER_PLACES and
+            SKIP_PLACES; returns the features to go on with.
 
         Returns:
           The restored clip, not clipped to [0, 1]; four times the size for upscale 4;
@@ -233,7 +248,9 @@ class VRT(nn.Module):
         height, width = (4 * size for size in images.shape[2:4])
         return x + resize_bilinear(images, height, width)
 
-    def _interpolate(self, frames, train, fuse):
+    def _interpolate(
+        self, frames: Float[Array, "b d h w c"], train: bool, fuse: Fuse | None
+    ) -> Float[Array, "b 1 h w 3"]:
         mean = frames.mean((1, 2, 3), keepdims=True)
         x = self.conv_first(frames - mean)
         hops: list[list[FlowPair]] = [[] for _ in range(4)]
@@ -243,18 +260,34 @@ class VRT(nn.Module):
         x = jnp.pad(x, [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
         return self.conv_last(x)[:, None] + mean
 
-    def _body(self, x, hops, train, fuse):
-        def stage(index, x):
-            bound = None if fuse is None else lambda x: fuse(index + 1, x)
-            return self.stages[index](x, hops[_SCALE_OF_STAGE[index]], train, bound)
+    def _body(
+        self,
+        x: Float[Array, "b d h w c"],
+        hops: list[list[FlowPair]],
+        train: bool,
+        fuse: Fuse | None,
+    ) -> Float[Array, "b d h w c"]:
+        def stage(index: int, x: Array) -> Array:
+            place = f"stage{index + 1}"
+            bound = None
+            if fuse is not None and place in ENCODER_PLACES:
+                bound = functools.partial(fuse, place)
+            out: Array = self.stages[index](
+                x, hops[_SCALE_OF_STAGE[index]], train, bound
+            )
+            return out
+
+        def skip(x: Array, earlier: Array, place: str) -> Array:
+            return x + earlier if fuse is None else fuse(place, x + earlier)
 
         x1 = stage(0, x)
         x2 = stage(1, x1)
         x3 = stage(2, x2)
         x4 = stage(3, x3)
         x = stage(4, x4)
-        x = stage(5, x + x3)
-        x = stage(6, x + x2) + x1
+        x = stage(5, skip(x, x3, "skip3"))
+        x = stage(6, skip(x, x2, "skip2"))
+        x = skip(x, x1, "skip1")
         self.sow("intermediates", "deepest_features", x4)
         x = self.reconstruction_linear(self.reconstruction_norm(x))
         for group in self.reconstruction:

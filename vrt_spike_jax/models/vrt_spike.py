@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -11,10 +13,15 @@ from vrt_spike_jax.models.spike_encoder import (
     match_gain,
     spike_scale_of,
 )
-from vrt_spike_jax.models.vrt import VRT
+from vrt_spike_jax.models.spynet import SCALES
+from vrt_spike_jax.models.vrt import ENCODER_PLACES, SKIP_PLACES, VRT
 
-# Encoder stages of VRT, at scales 1, 1/2, 1/4, 1/8: fusion comes before their groups.
-FUSED_STAGES = (1, 2, 3, 4)
+# Name of a choice of places -> place: index of its scale.
+PLACES = {
+    "encoder": ENCODER_PLACES,
+    "skips": SKIP_PLACES,
+    "both": {**ENCODER_PLACES, **SKIP_PLACES},
+}
 
 
 class VRTSpike(nn.Module):
@@ -25,6 +32,7 @@ class VRTSpike(nn.Module):
 
     vrt: VRT
     fusion: str = "cross_attn"
+    fusion_places: str = "both"
     spike_features: tuple[int, int, int, int] = (32, 64, 96, 96)
     time_strides: tuple[int, ...] = (4, 2)
     encoder_blocks: int = 1
@@ -50,26 +58,29 @@ class VRTSpike(nn.Module):
 
     def setup(self) -> None:
         """Builds encoder and fusions with the precision of `vrt`."""
-        precision = {"dtype": self.vrt.dtype, "param_dtype": self.vrt.param_dtype}
-        channels = self.vrt.embed_dims[: len(FUSED_STAGES)]
+        precision: dict[str, Any] = {
+            "dtype": self.vrt.dtype,
+            "param_dtype": self.vrt.param_dtype,
+        }
+        first, second, third, fourth = self.vrt.embed_dims[: len(SCALES)]
         self.spike_encoder = SpikeEncoder3D(
             self.spike_features,
-            channels,
+            (first, second, third, fourth),
             self.time_strides,
             self.encoder_blocks,
             **precision,
         )
         fusion = FUSIONS[self.fusion]
-        self.fusions = [
-            fusion(
+        self.fusions = {
+            place: fusion(
                 num_heads=self.fusion_heads,
                 window=self.fusion_window,
                 max_logits=self.vrt.max_logits,
-                name=f"fusion_{stage}",
+                name=f"fusion_{place}",
                 **precision,
             )
-            for stage in FUSED_STAGES
-        ]
+            for place in PLACES[self.fusion_places]
+        }
 
     def __call__(
         self,
@@ -100,11 +111,11 @@ class VRTSpike(nn.Module):
         light = spikes * spike_gain[:, None, None, None, None]
         features = self.spike_encoder(light, spike_scale=scale)
 
-        def fuse(stage: int, x: Array) -> Array:
-            if stage not in FUSED_STAGES:
+        def fuse(place: str, x: Array) -> Array:
+            if place not in self.fusions:
                 return x
-            index = FUSED_STAGES.index(stage)
-            fused: Array = self.fusions[index](x, features[index])
+            scale = PLACES[self.fusion_places][place]
+            fused: Array = self.fusions[place](x, features[scale])
             return fused
 
         restored: Array = self.vrt(blur, train, fuse=fuse)

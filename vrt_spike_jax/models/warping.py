@@ -31,7 +31,12 @@ def _inside(
     return (row >= 0) & (row <= h - 1) & (column >= 0) & (column <= w - 1)
 
 
-def _pixels_or_zero(x, row, column, weight):
+def _pixels_or_zero(
+    x: Float[Array, "n h w c"],
+    row: Float[Array, "n h2 w2"],
+    column: Float[Array, "n h2 w2"],
+    weight: Float[Array, "n h2 w2"],
+) -> Float[Array, "n h2 w2 c"]:
     """weight * x[row, column] for whole-numbered float positions; 0 outside."""
     h, w = x.shape[1:3]
     weight = jnp.where(_inside(row, column, h, w), weight, 0)

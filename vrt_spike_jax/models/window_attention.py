@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 Window = tuple[int, int, int]
@@ -25,7 +27,7 @@ _MASK_LOGIT = -100.0
 def window_partition(
     x: Float[Array, "b d h w c"], window: Window
 ) -> Float[Array, "windows n c"]:
-    """Cuts a padded clip into windows; tokens of a window run over d, then h, then w."""
+    """Cuts a padded clip into windows, whose tokens run over d, then h, then w."""
     return rearrange(
         x,
         "b (nd d) (nh h) (nw w) c -> (b nd nh nw) (d h w) c",
@@ -36,7 +38,7 @@ def window_partition(
 
 
 def window_reverse(
-    windows: Float[Array, "windows n c"], window: Window, size: Window
+    windows: Float[Array, "windows n c"], window: Window, size: Sequence[int]
 ) -> Float[Array, "b d h w c"]:
     """Puts windows back into clips of the padded `size` (d, h, w)."""
     return rearrange(
@@ -51,7 +53,7 @@ def window_reverse(
     )
 
 
-def shift_region_ids(size: Window, window: Window, shift: Window) -> np.ndarray:
+def shift_region_ids(size: Sequence[int], window: Window, shift: Window) -> np.ndarray:
     """Region of each token after a cyclic shift, (windows, n) int32.
 
     Two tokens of a window may attend to each other only where their regions agree.
@@ -159,7 +161,7 @@ def attend(
     m = k.shape[2]
     accumulate = jnp.promote_types(q.dtype, jnp.float32)
 
-    def attend_chunk(operands):
+    def attend_chunk(operands: tuple[Array, Array, Array, Array | None]) -> Array:
         q, k, v, ids = operands
         logits = jnp.einsum("bhnd,bhmd->bhnm", q, k, preferred_element_type=accumulate)
         if bias is not None:
@@ -204,8 +206,8 @@ class WindowAttention(nn.Module):
     mutual: bool
     qkv_bias: bool = True
     max_logits: int = 2**20
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -235,16 +237,20 @@ class WindowAttention(nn.Module):
             out = jnp.concatenate([self._mutual(x, region_ids), out], -1)
         return dense(self.channels, "proj", use_bias=True)(out)
 
-    def _mutual(self, x, region_ids):
-        position = sine_position_bias(*self.window[1:], self.channels)
-        position = jnp.asarray(np.tile(position, (2, 1)), self.dtype)
+    def _mutual(
+        self,
+        x: Float[Array, "windows n c"],
+        region_ids: Int[Array, "regions n"] | None,
+    ) -> Float[Array, "windows n c"]:
+        code = sine_position_bias(*self.window[1:], self.channels)
+        position = jnp.asarray(np.tile(code, (2, 1)), self.dtype)
         half = x.shape[1] // 2
         q, k, v = self._heads(
             self._dense(3 * self.channels, "qkv_mut")(x + position[None])
         )
         first, second = slice(None, half), slice(half, None)
 
-        def look(query, key):
+        def look(query: slice, key: slice) -> Array:
             return attend(
                 q[:, :, query],
                 k[:, :, key],
@@ -256,22 +262,23 @@ class WindowAttention(nn.Module):
         aligned = jnp.concatenate([look(second, first), look(first, second)], 2)
         return self._merge(aligned)
 
-    def _dense(self, features: int, name: str, use_bias: bool | None = None):
+    def _dense(
+        self, features: int, name: str, use_bias: bool | None = None
+    ) -> nn.Dense:
         return nn.Dense(
             features,
             use_bias=self.qkv_bias if use_bias is None else use_bias,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
-            kernel_init=nn.initializers.truncated_normal(0.02),
             name=name,
         )
 
-    def _heads(self, qkv):
+    def _heads(self, qkv: Float[Array, "windows n c3"]) -> tuple[Array, Array, Array]:
         q, k, v = rearrange(
             qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads
         )
         return q * (self.channels // self.num_heads) ** -0.5, k, v
 
     @staticmethod
-    def _merge(x):
+    def _merge(x: Float[Array, "windows heads n d"]) -> Array:
         return rearrange(x, "b h n d -> b n (h d)")
