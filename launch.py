@@ -206,12 +206,12 @@ def _check(config: Any, *, for_training: bool) -> None:
     import jax
 
     from configs.check import check
-    from vrt_spike_jax import VARIANTS
+    from vrt_spike_jax import VARIANTS, create_model
     from vrt_spike_jax.models.fusion import FUSIONS
 
     check(
         config,
-        variants=tuple(VARIANTS),
+        variants={name: create_model(name).min_size for name in VARIANTS},
         fusions=("none", *FUSIONS),
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),

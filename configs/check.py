@@ -44,7 +44,7 @@ _ABOVE_ZERO = (
 def check(
     config: Any,
     *,
-    variants: Sequence[str],
+    variants: Mapping[str, int],
     fusions: Sequence[str],
     device_count: int | None,
     process_count: int = 1,
@@ -53,12 +53,13 @@ def check(
 
     Args:
       config: the ConfigDict of a run.
-      variants: names of the models there are.
+      variants: the models there are, each with its smallest height and width.
       fusions: names of the fusions there are, `none` among them.
       device_count: devices of all processes together; None where nothing is trained.
       process_count: processes that share the run.
     """
-    _choice("model.variant", config.model.variant, variants)
+    _choice("model.variant", config.model.variant, tuple(variants))
+    smallest_size = variants[config.model.variant]
     _choice("model.fusion", config.model.fusion, fusions)
     _choice("model.dtype", config.model.dtype, DTYPES)
     _choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
@@ -68,9 +69,9 @@ def check(
     for key in _ABOVE_ZERO:
         value = _at(config, key)
         _require(value > 0, f"{key} is {value}; it must be above 0")
-    _check_clips(config.data)
+    _check_clips(config.data, smallest_size)
     _check_optimizer(config.optimizer, config.train.steps)
-    _check_evaluation(config.eval)
+    _check_evaluation(config.eval, smallest_size)
     if device_count is not None:
         _check_devices(config, device_count, process_count)
 
@@ -114,7 +115,7 @@ def _choice(key: str, value: str, choices: Sequence[str]) -> None:
         )
 
 
-def _check_clips(data: Any) -> None:
+def _check_clips(data: Any, smallest_size: int) -> None:
     embedded = data.embedded
     _require(
         embedded.train_clips >= data.batch_size,
@@ -122,9 +123,10 @@ def _check_clips(data: Any) -> None:
         f"{data.batch_size} clips of one data.batch_size",
     )
     _require(
-        data.crop_size >= 64 and data.crop_size % 8 == 0,
+        data.crop_size >= smallest_size and data.crop_size % 8 == 0,
         f"data.crop_size is {data.crop_size}; it must be a multiple of 8 and at least "
-        f"64, for example {max(64, round(data.crop_size / 8) * 8)}",
+        f"{smallest_size}, for example "
+        f"{max(smallest_size, round(data.crop_size / 8) * 8)}",
     )
     _require(
         data.num_frames >= 2,
@@ -213,7 +215,7 @@ def _check_optimizer(optimizer: Any, steps: int) -> None:
         )
 
 
-def _check_evaluation(settings: Any) -> None:
+def _check_evaluation(settings: Any, smallest_size: int) -> None:
     tile, overlap = settings.tile, settings.overlap
     window = settings.tfp_short_window
     _require(
@@ -228,9 +230,10 @@ def _check_evaluation(settings: Any) -> None:
             "width",
         )
     _require(
-        tile[0] >= 2 and all(size >= 64 and size % 8 == 0 for size in tile[1:]),
+        tile[0] >= 2
+        and all(size >= smallest_size and size % 8 == 0 for size in tile[1:]),
         f"eval.tile is {tuple(tile)}; it must be at least 2 frames, and a height and "
-        "width that are multiples of 8 and at least 64",
+        f"width that are multiples of 8 and at least {smallest_size}",
     )
     _require(
         all(0 <= o < t for o, t in zip(overlap, tile, strict=True)),

@@ -4,7 +4,7 @@ import pytest
 
 from configs import base, check
 
-VARIANTS = ("tiny", "deblur")
+VARIANTS = {"tiny": 32, "deblur": 64}
 FUSIONS = ("none", "cross_attn")
 
 
@@ -28,6 +28,8 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"model.dtype": "bf16"}, "did you mean 'bfloat16'?"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
         ({"data.crop_size": 60}, "for example 64"),
+        ({"data.crop_size": 24}, "at least 32, for example 32"),
+        ({"data.crop_size": 56, "model.variant": "deblur"}, "for example 64"),
         ({"data.crop_size": 100}, "for example 96"),
         ({"data.num_frames": 1}, "at least 2"),
         ({"data.num_frames": 60}, "shorter than a training clip"),
@@ -43,7 +45,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"loss.epsilon": 0.0}, "above 0"),
         ({"optimizer.b2": 1.0}, "less than 1"),
         ({"optimizer.end_factor": 2.0}, "at most 1"),
-        ({"optimizer.warmup_steps": 300}, "less than train.steps=300"),
+        ({"optimizer.warmup_steps": 600}, "less than train.steps=600"),
         ({"optimizer.groups": (("(", "main"),)}, "no regular expression"),
         ({"optimizer.groups": (".*", "main")}, "must be (regular expression, group)"),
         ({"optimizer.groups": ((".*", "mian"),)}, "did you mean 'main'?"),
