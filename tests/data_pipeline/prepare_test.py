@@ -60,8 +60,9 @@ def test_files_are_what_restore_takes(
     )
     grey = blur / 255 @ np.array([0.299, 0.587, 0.114])
     grey = grey.reshape(17, 32 // scale, scale, 40 // scale, scale).mean(axis=(2, 4))
-    # The threshold is 2: a spike stands for twice the light of a spike frame at white.
-    assert np.abs(2 * spikes.mean(axis=1) - grey).max() < 2 / 9 + 1 / 255
+    # White light adds 0.6 to the integrator in a spike frame, and a spike takes 1.
+    light = spikes.mean(axis=1) / 0.6
+    assert np.abs(light - grey).max() < 1 / (0.6 * 9) + 1 / 255
     assert sorted(p.name for p in output.parent.iterdir()) == ["output"]
 
 
@@ -95,7 +96,7 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
             start_step=0,
         )
     )
-    assert batch["spikes"].shape == (3, 2, 4, 8, 8)
+    assert batch["spikes"].shape == (3, 2, 4, 16, 16)
     clips = pipeline.test_clips(str(directory), num_bins=4, tfp_short_window=3)
     assert [clip["name"] for clip in clips] == ["footage-00003", "footage-00004"]
     names = [record["name"] for record in open_split(directory, "train")]
