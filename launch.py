@@ -224,8 +224,13 @@ def _model(config: Any) -> Any:
     from vrt_spike_jax import create_model
 
     settings = config.model
-    dtype = jnp.dtype(settings.dtype)
-    return create_model(settings.variant, fusion=settings.fusion, dtype=dtype)
+    return create_model(
+        settings.variant,
+        fusion=settings.fusion,
+        dtype=jnp.dtype(settings.dtype),
+        remat=settings.remat,
+        max_logits=settings.max_logits,
+    )
 
 
 def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:

@@ -52,6 +52,8 @@ def _deblur() -> ConfigDict:
                 "variant": "deblur",  # a name in vrt_spike_jax.VARIANTS
                 "fusion": "none",  # none: RGB only
                 "dtype": "bfloat16",  # of the computation; parameters are float32
+                "remat": True,  # compute blocks again in the backward pass: less memory
+                "max_logits": 2**26,  # attention logits that exist at once: memory
             },
             "data": {
                 "dir": f"{CACHE}/data",  # prepared data sets; ~ is the home directory
@@ -116,7 +118,8 @@ def _deblur() -> ConfigDict:
 
 def _shrink_to_tiny(config: ConfigDict) -> None:
     """A model and a data set that two CPU cores train in minutes."""
-    config.model.update(variant="tiny", dtype="float32")
+    config.model.update(variant="tiny", dtype="float32", remat=False)
+    config.model.max_logits = 2**20  # what a CPU's cache holds is also the fastest
     config.data.update(num_frames=3, crop_size=48, batch_size=2)
     config.data.embedded.update(
         train_clips=48, test_clips=4, num_frames=6, height=128, width=160, max_blur=12.0
