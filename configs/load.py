@@ -55,7 +55,7 @@ def _module(path: str) -> Any:
 
 
 _EXAMPLE = "configs/cross_attn.py"
-_NO_RUNS = ("__init__.py", "base.py", "check.py", "load.py")
+_NO_RUNS = ("__init__.py", "base.py", "check.py", "command_line.py", "load.py")
 
 
 def _is_run(name: str) -> bool:

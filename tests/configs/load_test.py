@@ -56,6 +56,15 @@ def test_missing_file_names_the_nearest():
         load_config("configs/cros_attn.py")
 
 
+def test_only_configurations_are_proposed():
+    with pytest.raises(FileNotFoundError) as error:
+        load_config("configs/comand_line.py")
+    listed = str(error.value).partition("There are ")[2].rstrip(".").split(", ")
+    assert {Path(path).stem for path in listed} >= {"baseline", "cross_attn"}
+    for path in listed:
+        load_config(f"{path}:smoke")
+
+
 def test_file_that_is_no_configuration_is_refused(tmp_path):
     file = tmp_path / "empty.py"
     file.write_text("")
