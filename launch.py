@@ -23,6 +23,8 @@ from typing import Any
 from configs import command_line
 
 ROOT = Path(__file__).resolve().parent
+# Large pages, none mapped apart, none given back, one heap for all threads.
+_MALLOC_SETTINGS = ("hugetlb=1", "mmap_max=0", f"trim_threshold={2**40}", "arena_max=1")
 PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
 
 
@@ -284,24 +286,27 @@ def _is_for_the_user(error: Exception) -> bool:
     if not isinstance(error, ValueError):
         return True
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    path = Path(frame.filename)
+    path = Path(frame.filename).resolve()  # the way here may lead through a link
     ours = path == ROOT / "launch.py" or any(
         path.is_relative_to(ROOT / name) for name in PACKAGES
     )
     return ours and "raise " in linecache.getline(frame.filename, frame.lineno or 0)
 
 
-def _use_huge_pages() -> None:
-    """Starts this command anew with large memory pages, on Linux without accelerator.
+def _keep_memory() -> None:
+    """Starts this command anew with memory kept, on Linux without accelerator.
 
-    XLA takes fresh memory for every step on a CPU, and its page faults make a training
-    step a fifth slower. glibc reads the setting when a process begins.
+    XLA asks for fresh memory in every step on a CPU, and the page faults of it make a
+    training step half as long again. Large pages that are never given back have none.
+    glibc reads the settings when a process begins.
     """
     devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
     if sys.platform != "linux" or any(map(os.path.exists, devices)):
         return
     if "GLIBC_TUNABLES" not in os.environ:
-        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.environ["GLIBC_TUNABLES"] = ":".join(
+            f"glibc.malloc.{setting}" for setting in _MALLOC_SETTINGS
+        )
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
@@ -315,5 +320,5 @@ def _quiet() -> None:
 
 
 if __name__ == "__main__":
-    _use_huge_pages()
+    _keep_memory()
     sys.exit(main(sys.argv[1:]))
