@@ -286,7 +286,7 @@ def _is_for_the_user(error: Exception) -> bool:
     if not isinstance(error, ValueError):
         return True
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    path = Path(frame.filename).resolve()  # the way here may lead through a link
+    path = Path(frame.filename).resolve()  # the way may lead through a link
     ours = path == ROOT / "launch.py" or any(
         path.is_relative_to(ROOT / name) for name in PACKAGES
     )

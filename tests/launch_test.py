@@ -1,5 +1,6 @@
 """Every mistake on the command line is one sentence and an exit code, never a trace."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -131,6 +132,17 @@ def test_bug_keeps_its_trace(monkeypatch):
     monkeypatch.setattr(launch, "_train", broken)
     with pytest.raises(ValueError, match="invalid literal"):
         launch.main([f"--config={CROSS}:smoke"])
+
+
+def test_sentences_stay_sentences_through_a_link(capsys, untrained):
+    (untrained / "link").symlink_to(ROOT)
+    path = untrained / "link" / "launch.py"
+    spec = importlib.util.spec_from_file_location("linked_launch", path)
+    linked = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(linked)
+    arguments = ["--mode=restore", "--input=x", "--output=y", "--workdir=cross_attn"]
+    assert linked.main(arguments) == 2
+    assert "pass --spikes=FILE.dat" in capsys.readouterr().err
 
 
 def test_help_shows_the_options(capsys):
