@@ -1,9 +1,14 @@
 """What the README tells to run is what is run here, and what it names is there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from configs import command_line
+from data_pipeline.recording import load_spikes
+from data_pipeline.spike_dat import frame_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +34,29 @@ def test_the_first_screen_holds_two_commands_complete_on_a_fresh_machine():
             "python3 -m venv .venv && . .venv/bin/activate && pip"
         )
     assert first.endswith(" && python launch.py --config=configs/cross_attn.py")
+
+
+def test_the_restore_command_says_all_that_a_recording_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = next(c for c in README.split("```bash\n") if "--mode=restore" in c)
+    words = shlex.split(block.split("```")[0].replace("\\\n", " "))
+    assert words[:2] == ["python", "launch.py"]
+    options = command_line.parse(words[2:], "")
+    # Of a .dat alone, with no .json beside it; sizes as the command gives them.
+    length = frame_bytes(options.spike_height, options.spike_width)
+    Path(options.spikes).write_bytes(bytes(200 * length))
+    spikes = load_spikes(
+        options.spikes,
+        num_frames=2,
+        height=options.spike_height,
+        width=options.spike_width,
+        num_bins=8,
+        spike_height=options.spike_height,
+        spike_width=options.spike_width,
+        flip=options.spike_flip,
+        exposure=options.exposure,
+    )
+    assert len(spikes) == 2
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
