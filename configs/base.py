@@ -127,9 +127,9 @@ def _shrink_to_tiny(config: ConfigDict) -> None:
     config.optimizer.update(
         learning_rate=3e-3,
         warmup_steps=20,
-        # From scratch the flow has to be learnt as fast as the rest. The last layer sums
-        # over so many features that the common rate would first drown the blurred frame
-        # in noise and then silence the features.
+        # From scratch the flow has to be learnt as fast as the rest. The last layer
+        # sums over so many features that the common rate would first drown the blurred
+        # frame in noise and then silence the features.
         groups=(("(.*/)?conv_last/.*", "head"), (".*", "main")),
     )
     config.train.update(steps=450, log_every=10, checkpoint_every=50, picture_every=150)

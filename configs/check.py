@@ -17,7 +17,6 @@ _AT_LEAST = {
     "data.embedded.train_clips": 1,
     "data.embedded.test_clips": 1,
     "data.embedded.period": 1,
-    "data.embedded.max_blur": 0,
     "data.embedded.seed": 0,
     "optimizer.warmup_steps": 0,
     "optimizer.end_factor": 0,
@@ -39,7 +38,9 @@ _ABOVE_ZERO = (
     "optimizer.grad_clip_norm",
     "data.embedded.threshold",
     "data.embedded.gain",
+    "data.embedded.max_blur",
 )
+_SEEDS = ("seed", "data.embedded.seed")
 
 
 def check(
@@ -70,9 +71,13 @@ def check(
     for key in _ABOVE_ZERO:
         value = _at(config, key)
         _require(value > 0, f"{key} is {value}; it must be above 0")
+    for key in _SEEDS:
+        value = _at(config, key)
+        # Generators take 32 bits: of a larger seed the rest would be dropped.
+        _require(value < 2**32, f"{key} is {value}; it must be below {2**32}")
     _check_clips(config.data, smallest_size)
     _check_optimizer(config.optimizer, config.train.steps)
-    _check_evaluation(config.eval, smallest_size)
+    _check_evaluation(config.eval, smallest_size, config.data.embedded.exposure)
     if device_count is not None:
         _check_devices(config, device_count, process_count)
 
@@ -216,13 +221,18 @@ def _check_optimizer(optimizer: Any, steps: int) -> None:
         )
 
 
-def _check_evaluation(settings: Any, smallest_size: int) -> None:
+def _check_evaluation(settings: Any, smallest_size: int, exposure: int) -> None:
     tile, overlap = settings.tile, settings.overlap
     window = settings.tfp_short_window
     _require(
         window % 2 == 1,
         f"eval.tfp_short_window is {window}; it must be odd, so that one spike "
         f"frame is its middle, for example {window + 1}",
+    )
+    _require(
+        window <= exposure,
+        f"eval.tfp_short_window is {window}; it must be at most "
+        f"data.embedded.exposure={exposure}, of which it is a part",
     )
     for key, value in (("eval.tile", tile), ("eval.overlap", overlap)):
         _require(
@@ -237,9 +247,12 @@ def _check_evaluation(settings: Any, smallest_size: int) -> None:
         f"width that are multiples of 8 and at least {smallest_size}",
     )
     _require(
-        all(0 <= o < t for o, t in zip(overlap, tile, strict=True)),
-        f"eval.overlap is {tuple(overlap)}; each number must be at least 0 and less "
-        f"than that of eval.tile={tuple(tile)}",
+        all(
+            0 <= o <= t - new
+            for o, t, new in zip(overlap, tile, (1, 8, 8), strict=True)
+        ),
+        f"eval.overlap is {tuple(overlap)}; each number must be at least 0, and less "
+        f"than that of eval.tile={tuple(tile)} by 1 frame and 8 pixels at least",
     )
 
 

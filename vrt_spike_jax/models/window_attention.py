@@ -131,10 +131,11 @@ def sine_position_bias(height: int, width: int, channels: int) -> np.ndarray:
     return np.concatenate([rows, columns], -1).reshape(height * width, 2 * half)
 
 
-def _chunk_size(windows: int, logits_per_window: int, max_logits: int) -> int:
-    """Largest divisor of `windows` whose logits stay below `max_logits`."""
+def _chunks(windows: int, logits_per_window: int, max_logits: int) -> tuple[int, int]:
+    """Number and size of even chunks of windows with at most `max_logits` each."""
     limit = max(1, max_logits // logits_per_window)
-    return next(n for n in range(min(limit, windows), 0, -1) if windows % n == 0)
+    count = -(-windows // limit)
+    return count, -(-windows // count)
 
 
 def attend(
@@ -182,15 +183,18 @@ def attend(
 
     if region_ids is not None:
         region_ids = jnp.tile(region_ids, (windows // region_ids.shape[0], 1))
-    chunk = _chunk_size(windows, heads * n * m, max_logits)
+    count, size = _chunks(windows, heads * n * m, max_logits)
     operands = (q, k, v, region_ids)
-    if chunk == windows:
+    if count == 1:
         return attend_chunk(operands)
-    operands = jax.tree.map(
-        lambda x: x.reshape(windows // chunk, chunk, *x.shape[1:]), operands
-    )
-    out = jax.lax.map(jax.checkpoint(attend_chunk), operands)
-    return out.reshape(windows, *out.shape[2:])
+
+    def chunked(x: Array) -> Array:
+        # The last chunk is filled with windows of zeros, whose answers are dropped.
+        padding = [(0, count * size - windows)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, padding).reshape(count, size, *x.shape[1:])
+
+    out = jax.lax.map(jax.checkpoint(attend_chunk), jax.tree.map(chunked, operands))
+    return out.reshape(count * size, *out.shape[2:])[:windows]
 
 
 class WindowAttention(nn.Module):
@@ -255,6 +259,8 @@ class WindowAttention(nn.Module):
                 q[:, :, query],
                 k[:, :, key],
                 v[:, :, key],
+                # As published, the regions of frame 1 serve both: the first and the
+                # last frame of a clip, neighbours after a shift in time, stay unmasked.
                 region_ids=None if region_ids is None else region_ids[:, :half],
                 max_logits=self.max_logits,
             )
