@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -115,10 +116,15 @@ def _check_output(path: Path) -> None:
         raise FileNotFoundError(
             f"--output={path} lies in a folder that does not exist; make it first."
         )
-    if not path.suffix and path.exists() and (path.is_file() or any(path.iterdir())):
-        raise FileExistsError(
-            f"--output={path} exists and is not an empty folder; name a new one."
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(
+            f"--output={path} lies in a folder that cannot be written to; name another."
         )
+    # The video to restore may be among what exists.
+    empty = not path.suffix and path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty:
+        kind = "" if path.suffix else " and is not an empty folder"
+        raise FileExistsError(f"--output={path} exists{kind}; name a new one.")
 
 
 def _unknown(what: str, value: str, known: Sequence[str]) -> str:

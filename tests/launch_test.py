@@ -112,6 +112,30 @@ def test_spikes_and_model_must_fit(capsys, untrained):
     assert "takes no spikes" in line
 
 
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("taken.mp4", "taken.mp4 exists; name a new one"),
+        ("folder.mp4", "folder.mp4 exists; name a new one"),
+        ("folder", "folder exists and is not an empty folder"),
+        ("file", "file exists and is not an empty folder"),
+    ],
+)
+def test_what_exists_is_never_overwritten(capsys, tmp_path, output, sentence):
+    for name in ("taken.mp4", "file", "folder/frame.png", "folder.mp4/frame.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    line = error_of(
+        capsys,
+        "--mode=restore",
+        "--workdir=w",
+        "--input=taken.mp4",
+        f"--output={output}",
+    )
+    assert sentence in line
+    assert (tmp_path / "taken.mp4").read_text() == "mine"
+
+
 def test_other_settings_are_refused_and_nothing_is_touched(capsys, untrained):
     before = (untrained / "cross_attn" / "config.json").read_bytes()
     line = error_of(
