@@ -19,8 +19,6 @@ from vrt_spike_jax.checkpoint import newest_step, restore_params
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds until a command counts as hung
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
