@@ -50,7 +50,14 @@ def load_spikes(
     size = (facts["height"], facts["width"])
     _check_scale(size, (height, width))
     windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
-    check_exposure(windows, spike_dat.count_frames(dat_path, *size))
+    total = spike_dat.count_frames(dat_path, *size)
+    if windows[-1, 1] > total:
+        raise ValueError(
+            f"{dat_path} holds {total} spike frames, but the exposure of the last of "
+            f"{num_frames} video frames ends at {windows[-1, 1]:g}; check the "
+            "exposures, and that this video was recorded with these spikes."
+        )
+    check_exposure(windows, total)
     grids = np.empty((num_frames, num_bins, *size), np.float32)
     for frame, (start, end) in enumerate(windows.tolist()):
         first = int(np.floor(start))

@@ -85,7 +85,7 @@ def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
         ({"num_frames": 4}, "lists 3 exposures, but the video has 4 frames"),
         ({"height": 13}, "must be 1, 2 or 4 times"),
         ({"height": 18, "width": 30}, "must be 1, 2 or 4 times"),
-        ({"exposure": (0, 9, 16)}, r"frame 2 is \[32, 41\].*\[0, 40\]"),
+        ({"exposure": (0, 9, 16)}, r"holds 40 spike frames.* 3 video .*ends at 41"),
         ({"exposure": (0, 9, 8)}, "between 1 and the period"),
         ({"spike_height": 4, "spike_width": 5}, "must be 1, 2 or 4 times"),
         (
