@@ -173,7 +173,9 @@ def _video_records(options: argparse.Namespace) -> str:
             (path, video_folder.count_clips(len(frames), num_frames, settings))
         )
     total = sum(count for _, count in counts)
-    test_clips = options.test_clips or max(1, round(total / 10))
+    test_clips = options.test_clips
+    if test_clips is None:
+        test_clips = max(1, round(total / 10))
     splits = video_folder.split_clips(counts, test_clips)
     source = Source(
         name="video",

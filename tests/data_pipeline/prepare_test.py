@@ -147,6 +147,7 @@ VIDEO = ["--source=video", "--input=FOOTAGE", "--output=OUT"]
         ([*VIDEO, "--train_clips=3"], "--train_clips has no meaning"),
         ([*VIDEO, "--num_frames=3"], "--num_frames has no meaning"),
         ([*VIDEO, *TIMES, "--layout=records", "--test_clips=9"], "gives 2 clips"),
+        ([*VIDEO, *TIMES, "--layout=records", "--test_clips=0"], "at least one, got 0"),
         ([*VIDEO, "--layout=records", "--num_frames=0"], "at least 1, got 0"),
         (["--source=video", "--output=OUT"], "needs --input"),
         (["--source=video", "--input=none.mp4", "--output=OUT"], "no video or folder"),
