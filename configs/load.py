@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from configs import base
 from configs.check import flat_items, unknown_key
 
 
@@ -122,10 +123,17 @@ def read_config(path: Path) -> ConfigDict:
             "first, or name the work directory of a training by --workdir."
         )
     try:
-        config = ConfigDict(_with_tuples(json.loads(path.read_text())))
+        values = _with_tuples(json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}.") from error
-    return config.lock()
+    found = dict(flat_items(values)) if isinstance(values, Mapping) else {}
+    missing = [k for k, _ in flat_items(base.get_config("tiny")) if k not in found]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {len(missing)} settings, such as {missing[0]}; use the "
+            "version of the code that wrote it, or train in another --workdir."
+        )
+    return ConfigDict(values).lock()
 
 
 def require_same(config: ConfigDict, path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -110,4 +111,19 @@ def test_directory_without_a_training_is_refused(tmp_path):
         read_config(tmp_path / "config.json")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is no JSON file"):
+        read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"model": {}}', '{"model": 1}'])
+def test_json_that_is_no_configuration_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="lacks .* settings, such as "):
+        read_config(tmp_path / "config.json")
+
+
+def test_configuration_of_an_older_version_names_what_it_lacks(tmp_path):
+    config = load_config(CONFIG).to_dict()
+    del config["model"]["remat"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"lacks 1 settings, such as model\.remat"):
         read_config(tmp_path / "config.json")
