@@ -34,9 +34,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = command_line.parse(argv, __doc__ or "")
         if options.distributed:
-            import jax
-
-            jax.distributed.initialize()  # before anything asks for a device
+            _join_processes()  # before anything asks for a device
         {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](options)
     except KeyboardInterrupt:
         print("launch.py: stopped; the same command continues.", file=sys.stderr)
@@ -49,13 +47,28 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _join_processes() -> None:
+    import jax
+
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--distributed found no other processes to join ({error}); start each on "
+            "a cluster that JAX knows, such as Slurm or a TPU pod, or leave it out."
+        ) from error
+
+
 def _train(options: argparse.Namespace) -> None:
     from configs.load import load_config, require_same, write_config
 
     config = load_config(options.config, options.overrides)
     workdir = _workdir(options, config)
     _check(config, for_training=True)
-    require_same(config, workdir / "config.json")
+    _require_writable(workdir)
+    # Until there is a checkpoint, nothing is lost by other settings.
+    if any((workdir / "checkpoints").glob("[0-9]*")):
+        require_same(config, workdir / "config.json")
     if ":" not in options.config and config.recipe == "tiny":
         print(
             "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
@@ -107,6 +120,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from vrt_spike_jax import checkpoint, train
 
     step = checkpoint.newest_step(workdir / "checkpoints")
+    _require_writable(workdir)
     model, params = _model_and_params(config, workdir)
     train.evaluate_run(
         config,
@@ -189,7 +203,7 @@ def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) ->
 
 def _workdir(options: argparse.Namespace, config: Any) -> Path:
     if options.workdir:
-        return Path(options.workdir).resolve()
+        return Path(options.workdir).expanduser().resolve()
     return Path("runs", f"{config.name}_{config.recipe}").resolve()
 
 
@@ -200,8 +214,28 @@ def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
     chosen = load_config(options.config) if options.config else None
     workdir = _workdir(options, chosen)
     config = override(read_config(workdir / "config.json"), options.overrides)
+    if chosen is not None and chosen.name != config.name:
+        raise ValueError(
+            f"{workdir} was trained as {config.name!r}, which is not "
+            f"--config={options.config}; leave one of --config and --workdir out."
+        )
     _check(config, for_training=False)
     return config, workdir
+
+
+def _require_writable(folder: Path) -> None:
+    """Raises OSError where a folder cannot be written, before there is work for it."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"{folder} cannot be the work directory, since {there} is a file; name "
+            "another by --workdir."
+        )
+    if not os.access(there, os.W_OK):
+        raise PermissionError(
+            f"{folder} cannot be the work directory, since {there} cannot be written "
+            "to; name another by --workdir."
+        )
 
 
 def _check(config: Any, *, for_training: bool) -> None:
@@ -210,6 +244,7 @@ def _check(config: Any, *, for_training: bool) -> None:
     from configs.check import check
     from vrt_spike_jax import VARIANTS, create_model
     from vrt_spike_jax.models.fusion import FUSIONS
+    from vrt_spike_jax.optimizer import label_parameters
 
     check(
         config,
@@ -218,6 +253,17 @@ def _check(config: Any, *, for_training: bool) -> None:
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),
     )
+    if for_training:
+        # What the model or the groups refuse, before the data set is built for them.
+        label_parameters(_abstract_params(config), config.optimizer.groups)
+
+
+def _abstract_params(config: Any) -> Any:
+    from vrt_spike_jax import train_state
+
+    data = config.data
+    shape = train_state.SpikeShape(data.num_bins, data.embedded.spike_scale)
+    return train_state.abstract_params(_model(config), shape)
 
 
 def _model(config: Any) -> Any:
@@ -236,13 +282,11 @@ def _model(config: Any) -> Any:
 
 
 def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
-    from vrt_spike_jax import checkpoint, train_state
+    from vrt_spike_jax import checkpoint
 
-    model = _model(config)
-    data = config.data
-    shape = train_state.SpikeShape(data.num_bins, data.embedded.spike_scale)
-    abstract = train_state.abstract_params(model, shape)
-    return model, checkpoint.restore_params(workdir / "checkpoints", abstract)
+    abstract = _abstract_params(config)
+    params = checkpoint.restore_params(workdir / "checkpoints", abstract)
+    return _model(config), params
 
 
 def _data_directory(config: Any) -> str:

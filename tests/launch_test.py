@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 import launch
@@ -47,6 +48,9 @@ def _elsewhere(tmp_path, monkeypatch):
         ),
         ([f"--config={CROSS}:tiny", "--config.data.crop_size=60"], "multiple of 8"),
         ([f"--config={CROSS}:tiny", "--config.mesh.fsdp=7"], "mesh.fsdp=7"),
+        ([f"--config={CROSS}:tiny", "--config.data.num_bins=12"], "a multiple of 8"),
+        ([f"--config={CROSS}:tiny", "--config.model.fusion=none"], "no parameter"),
+        ([f"--config={CROSS}:tiny", f"--workdir={__file__}/x"], "is a file; name"),
         ([f"--config={CROSS}:tiny", "--input=x.mp4"], "belongs to --mode=restore"),
         (["--mode=eval"], "--config is missing"),
         (["--mode=eval", "--workdir=none"], "nothing was trained there"),
@@ -137,6 +141,7 @@ def test_what_exists_is_never_overwritten(capsys, tmp_path, output, sentence):
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(capsys, untrained):
+    (untrained / "cross_attn" / "checkpoints" / "2").mkdir(parents=True)
     before = (untrained / "cross_attn" / "config.json").read_bytes()
     line = error_of(
         capsys,
@@ -145,8 +150,40 @@ def test_other_settings_are_refused_and_nothing_is_touched(capsys, untrained):
         "--config.train.steps=99",
     )
     assert re.search(r"train\.steps \(there \d+, now 99\)", line)
-    assert [p.name for p in (untrained / "cross_attn").iterdir()] == ["config.json"]
+    left = {path.name for path in (untrained / "cross_attn").iterdir()}
+    assert left == {"config.json", "checkpoints"}
     assert (untrained / "cross_attn" / "config.json").read_bytes() == before
+
+
+def test_other_settings_are_taken_until_there_is_a_checkpoint(monkeypatch, untrained):
+    """A run that did not fit into memory begins again in the same work directory."""
+
+    class Reached(Exception):
+        pass
+
+    def reached(config):
+        raise Reached(config.train.steps)
+
+    monkeypatch.setattr(launch, "_data_directory", reached)
+    arguments = [f"--config={CROSS}:smoke", "--workdir=cross_attn"]
+    with pytest.raises(Reached, match="99"):
+        launch.main([*arguments, "--config.train.steps=99"])
+
+
+def test_configuration_and_work_directory_must_be_of_one_run(capsys, untrained):
+    line = error_of(
+        capsys, f"--config={CROSS}:smoke", "--workdir=baseline", "--mode=eval"
+    )
+    assert "was trained as 'baseline'" in line
+
+
+def test_processes_that_cannot_be_joined_are_one_sentence(capsys, monkeypatch):
+    def alone():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", alone)
+    line = error_of(capsys, f"--config={CROSS}:smoke", "--distributed")
+    assert "found no other processes to join" in line
 
 
 def test_bug_keeps_its_trace(monkeypatch):
