@@ -50,14 +50,7 @@ def load_spikes(
     size = (facts["height"], facts["width"])
     _check_scale(size, (height, width))
     windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
-    total = spike_dat.count_frames(dat_path, *size)
-    if windows[-1, 1] > total:
-        raise ValueError(
-            f"{dat_path} holds {total} spike frames, but the exposure of the last of "
-            f"{num_frames} video frames ends at {windows[-1, 1]:g}; check the "
-            "exposures, and that this video was recorded with these spikes."
-        )
-    check_exposure(windows, total)
+    _check_windows(windows, spike_dat.count_frames(dat_path, *size), dat_path)
     grids = np.empty((num_frames, num_bins, *size), np.float32)
     for frame, (start, end) in enumerate(windows.tolist()):
         first = int(np.floor(start))
@@ -121,6 +114,16 @@ def _check_scale(spike_size: tuple[int, int], size: tuple[int, int]) -> None:
             f"{size[0]}x{size[1]}; the video must be 1, 2 or 4 times as high and as "
             "wide as the spikes."
         )
+
+
+def _check_windows(windows: np.ndarray, total: int, dat_path: str | Path) -> None:
+    if windows[-1, 1] > total:
+        raise ValueError(
+            f"{dat_path} holds {total} spike frames, but the exposure of the last of "
+            f"{len(windows)} video frames ends at {windows[-1, 1]:g}; check the "
+            "exposures, and that this video was recorded with these spikes."
+        )
+    check_exposure(windows, total)
 
 
 def _windows(
