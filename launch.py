@@ -61,11 +61,12 @@ def _join_processes() -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from configs.load import load_config, require_same, write_config
+    from data_pipeline.atomic import require_writable
 
     config = load_config(options.config, options.overrides)
     workdir = _workdir(options, config)
     _check(config, for_training=True)
-    _require_writable(workdir)
+    require_writable(workdir)
     # Until there is a checkpoint, nothing is lost by other settings.
     if any((workdir / "checkpoints").glob("[0-9]*")):
         require_same(config, workdir / "config.json")
@@ -117,10 +118,11 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     config, workdir = _trained(options)
 
+    from data_pipeline.atomic import require_writable
     from vrt_spike_jax import checkpoint, train
 
     step = checkpoint.newest_step(workdir / "checkpoints")
-    _require_writable(workdir)
+    require_writable(workdir)
     model, params = _model_and_params(config, workdir)
     train.evaluate_run(
         config,
@@ -221,21 +223,6 @@ def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
         )
     _check(config, for_training=False)
     return config, workdir
-
-
-def _require_writable(folder: Path) -> None:
-    """Raises OSError where a folder cannot be written, before there is work for it."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(
-            f"{folder} cannot be the work directory, since {there} is a file; name "
-            "another by --workdir."
-        )
-    if not os.access(there, os.W_OK):
-        raise PermissionError(
-            f"{folder} cannot be the work directory, since {there} cannot be written "
-            "to; name another by --workdir."
-        )
 
 
 def _check(config: Any, *, for_training: bool) -> None:

@@ -7,6 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def require_writable(folder: str | Path) -> None:
+    """Checks that files can be made in a folder, or in one that is made there.
+
+    Raises:
+        NotADirectoryError: it is a file, or lies below one.
+        PermissionError: it cannot be written to, or the folder it would be made in.
+    """
+    path = Path(folder)
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"Nothing can be written to {path}, since {there} is a file; name another "
+            "folder."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Nothing can be written to {path}, since {there} is read-only for this "
+            "user; name another folder."
+        )
+
+
 @contextlib.contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path that takes the place of `path` when the block ends well.
@@ -14,6 +35,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
     Raises:
         FileNotFoundError: the folder of `path` does not exist.
         IsADirectoryError: `path` is a folder.
+        PermissionError: the folder of `path` cannot be written to.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -22,6 +44,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
         )
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the name of a file.")
+    require_writable(target.parent)
     # The suffix stays last: writers of video choose the format by it.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
@@ -37,6 +60,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: there is something at `path` that is not an empty folder.
+        NotADirectoryError, PermissionError: no folder can be made there.
     """
     target = Path(path)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -44,6 +68,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             f"{target} already exists and is not an empty folder; remove it or choose "
             "another name."
         )
+    require_writable(target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
+from data_pipeline.atomic import require_writable
 from data_pipeline.records import ARRAYS, NUMBERS, TEXTS, Record
 from data_pipeline.settings import settings_hash
 
@@ -135,14 +136,13 @@ def build(data_dir: str | Path, source: Source) -> str:
     build removes; builds of the same data set wait for each other.
 
     Raises:
-        ValueError: a split would be empty, or `data_dir` is a file.
+        ValueError: a split would be empty.
+        NotADirectoryError, PermissionError: nothing can be written to `data_dir`.
     """
     for split in SPLITS:
         if source.counts[split] < 1:
             raise ValueError(f"The {split} split would hold no clip; give more.")
     root = Path(data_dir)
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file; the data sets need a directory.")
     config = SourceConfig(
         name=source.config_name, version=SpikeDeblur.VERSION, source=source
     )
@@ -152,6 +152,7 @@ def build(data_dir: str | Path, source: Source) -> str:
         )
     directory = Path(str(builder.data_path))
     if not directory.exists():
+        require_writable(directory.parent)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.parent / "build.lock"):
             for leftover in directory.parent.glob("*incomplete*"):

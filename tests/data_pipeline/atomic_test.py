@@ -1,10 +1,11 @@
 """Files and folders appear whole, or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from data_pipeline.atomic import new_file, new_folder
+from data_pipeline.atomic import new_file, new_folder, require_writable
 
 
 def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -44,3 +45,22 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
         with new_file(tmp_path / "full"):
             pass
     assert (tmp_path / "full" / "mine").read_text() == "keep"
+
+
+def test_a_place_that_cannot_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_writable(tmp_path / "deep" / "folder")
+    (tmp_path / "file").write_text("keep")
+    for place in ("file", "file/folder"):
+        with pytest.raises(NotADirectoryError, match="file is a file; name another"):
+            require_writable(tmp_path / place)
+    # Asked of the system, since nothing is read-only for root, who may run this.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    for make in (new_file, new_folder):
+        with pytest.raises(PermissionError, match=f"{tmp_path} is read-only"):
+            with make(tmp_path / "new"):
+                pass
+    with pytest.raises(PermissionError, match=f"{tmp_path} is read-only"):
+        require_writable(tmp_path / "deep" / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -141,5 +141,6 @@ def test_mistakes_are_named(record: Record, tmp_path: Path) -> None:
         build(tmp_path, source_of(record, counts={"train": 2, "test": 0}))
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ValueError, match="is a file; the data sets need a directory"):
-        build(file, source_of(record))
+    for place in (file, file / "folder"):
+        with pytest.raises(NotADirectoryError, match="file is a file; name another"):
+            build(place, source_of(record))
