@@ -63,6 +63,7 @@ class TrainLog:
             self._file = path.open("a", encoding="utf-8")
         self._clock: tuple[int, float] | None = None
         self._shown = 0.0
+        self._in_line = False
 
     def record(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
         """Waits for the metrics of a step and tells about them where it is due.
@@ -100,6 +101,8 @@ class TrainLog:
     ) -> None:
         if self._file is not None:
             self._file.close()
+        if self._in_line:
+            sys.stderr.write("\n")  # what follows, such as an error, has its own line
         self._writer.flush()
 
     def _write(self, step: int, values: Mapping[str, float]) -> None:
@@ -137,6 +140,7 @@ class TrainLog:
         start, end = ("\r\033[K", "\n" if last else "") if on_terminal else ("", "\n")
         sys.stderr.write(f"{start}{line}{end}")
         sys.stderr.flush()
+        self._in_line = not end
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import jax.numpy as jnp
 import pytest
@@ -79,3 +80,16 @@ def test_no_step_stands_twice_after_a_resume(tmp_path):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_what_follows_on_a_terminal_has_a_line_of_its_own(
+    tmp_path, capsys, monkeypatch, steps
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with log_to(tmp_path / "metrics.jsonl", Recorder()) as log:
+        for step in range(1, steps + 1):
+            log.record(step, metrics())
+    shown = capsys.readouterr().err
+    assert shown.endswith(" dB\n") or shown.endswith(" left\n")
+    assert shown.count("\n") == 1
