@@ -132,7 +132,7 @@ def _shrink_to_tiny(config: ConfigDict) -> None:
         # frame in noise and then silence the features.
         groups=(("(.*/)?conv_last/.*", "head"), (".*", "main")),
     )
-    config.train.update(steps=450, log_every=10, checkpoint_every=50, picture_every=150)
+    config.train.update(steps=280, log_every=10, checkpoint_every=40, picture_every=140)
     config.eval.update(tile=(6, 128, 160), overlap=(2, 32, 32))
 
 

@@ -48,7 +48,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"loss.epsilon": 0.0}, "above 0"),
         ({"optimizer.b2": 1.0}, "less than 1"),
         ({"optimizer.end_factor": 2.0}, "at most 1"),
-        ({"optimizer.warmup_steps": 450}, "less than train.steps=450"),
+        ({"optimizer.warmup_steps": 280}, "less than train.steps=280"),
         ({"optimizer.groups": (("(", "main"),)}, "no regular expression"),
         ({"optimizer.groups": (".*", "main")}, "must be (regular expression, group)"),
         ({"optimizer.groups": ((".*", "mian"),)}, "did you mean 'main'?"),
