@@ -62,11 +62,13 @@ def _join_processes() -> None:
 def _train(options: argparse.Namespace) -> None:
     from configs.load import load_config, require_same, write_config
     from data_pipeline.atomic import require_writable
+    from vrt_spike_jax import checkpoint
 
     config = load_config(options.config, options.overrides)
     workdir = _workdir(options, config)
     _check(config, for_training=True)
     require_writable(workdir)
+    checkpoint.require_plain(workdir)
     # Until there is a checkpoint, nothing is lost by other settings.
     if any((workdir / "checkpoints").glob("[0-9]*")):
         require_same(config, workdir / "config.json")

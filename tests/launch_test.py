@@ -51,6 +51,7 @@ def _elsewhere(tmp_path, monkeypatch):
         ([f"--config={CROSS}:tiny", "--config.data.num_bins=12"], "a multiple of 8"),
         ([f"--config={CROSS}:tiny", "--config.model.fusion=none"], "no parameter"),
         ([f"--config={CROSS}:tiny", f"--workdir={__file__}/x"], "is a file; name"),
+        ([f"--config={CROSS}:tiny", "--workdir=run[1]"], "one of the signs * ? ["),
         ([f"--config={CROSS}:tiny", "--input=x.mp4"], "belongs to --mode=restore"),
         (["--mode=eval"], "--config is missing"),
         (["--mode=eval", "--workdir=none"], "nothing was trained there"),

@@ -1,5 +1,6 @@
 """Checkpoints: the training state and the data position, whole or not at all."""
 
+import glob
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | Path, *, keep: int = 3) -> None:
+        require_plain(directory)
         self._directory = Path(directory).resolve()  # orbax takes no relative path
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, cleanup_tmp_directories=True
@@ -93,6 +95,23 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         self._manager.close()
+
+
+def require_plain(directory: str | Path) -> None:
+    """Refuses a path that orbax would take for a pattern.
+
+    It looks for the parts of a checkpoint by a pattern that begins with the path; where
+    that holds a bracket it finds none, and saves a checkpoint without its arrays.
+
+    Raises:
+      ValueError: the path holds one of * ? [.
+    """
+    path = Path(directory).resolve()
+    if glob.has_magic(str(path)):
+        raise ValueError(
+            f"{path} holds one of the signs * ? [, with which checkpoints cannot be "
+            "saved; name another work directory."
+        )
 
 
 def newest_step(directory: str | Path) -> int:

@@ -87,3 +87,15 @@ def test_other_shapes_are_refused(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(ValueError, match=message):
             checkpoints.restore(abstract_of(other))
+
+
+def test_names_that_are_patterns_are_refused(tmp_path):
+    # Orbax would save there without the arrays, and without a word.
+    for name in ("run [1]", "run*", "run?"):
+        with pytest.raises(ValueError, match="one of the signs"):
+            Checkpoints(tmp_path / name / "checkpoints")
+    assert list(tmp_path.iterdir()) == []
+    with Checkpoints(tmp_path / "a run, 50%") as checkpoints:
+        checkpoints.save(state_of(2), step=2, position=2)
+    restored = restore_params(tmp_path / "a run, 50%", abstract_of(state_of(0)).params)
+    jax.tree.map(np.testing.assert_array_equal, restored, state_of(2).params)
