@@ -29,6 +29,11 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """
     path, _, recipe = argument.partition(":")
     config = _module(path).get_config(recipe)
+    known = [key for key, _ in flat_items(base.get_config("tiny"))]
+    for key, _ in flat_items(config):
+        # A group of parameters may be new; any other new key would be read by nothing.
+        if key not in known and not key.startswith("optimizer.factors."):
+            raise ValueError(f"--config={path}: {unknown_key(key, known)}")
     return override(config, overrides)
 
 

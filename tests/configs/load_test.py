@@ -77,6 +77,19 @@ def test_file_that_is_no_configuration_is_refused(tmp_path):
         load_config(str(text))
 
 
+def test_key_that_nothing_reads_is_refused_in_a_file_too(tmp_path):
+    file = tmp_path / "mine.py"
+    start = "from configs import base\ndef get_config(recipe=''):\n"
+    lines = (
+        "    config = base.get_config('tiny')\n    config.{} = 0.5\n    return config\n"
+    )
+    file.write_text(start + lines.format("optimizer.learning_rat"))
+    with pytest.raises(ValueError, match="did you mean 'optimizer.learning_rate'"):
+        load_config(str(file))
+    file.write_text(start + lines.format("optimizer.factors.encoder"))
+    assert load_config(str(file)).optimizer.factors.encoder == 0.5
+
+
 def test_written_configuration_returns_as_it_was(tmp_path):
     path = tmp_path / "run" / "config.json"
     config = load_config(CONFIG)
