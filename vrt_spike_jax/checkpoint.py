@@ -152,7 +152,13 @@ def restore_params(directory: str | Path, abstract: PyTree) -> PyTree:
 def _require_same_params(path: Path, abstract: PyTree) -> None:
     """Compares names and shapes first: orbax reports them late and at length."""
     with ocp.StandardCheckpointer() as reader:
-        tree = reader.metadata(path).item_metadata.tree
+        metadata = reader.metadata(path).item_metadata
+    if metadata is None:
+        raise ValueError(
+            f"{path} holds no parameters that can be read; delete {path.parent} to go "
+            "on from the checkpoint before it."
+        )
+    tree = metadata.tree
     found, wanted = (
         {name: x.shape for name, x in traverse_util.flatten_dict(t, sep="/").items()}
         for t in (tree, abstract)

@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,3 +101,12 @@ def test_names_that_are_patterns_are_refused(tmp_path):
         checkpoints.save(state_of(2), step=2, position=2)
     restored = restore_params(tmp_path / "a run, 50%", abstract_of(state_of(0)).params)
     jax.tree.map(np.testing.assert_array_equal, restored, state_of(2).params)
+
+
+def test_checkpoint_that_lost_its_arrays_is_named(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_of(2), step=2, position=2)
+    for part in (tmp_path / "2" / "params").iterdir():
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    with pytest.raises(ValueError, match="no parameters that can be read; delete"):
+        restore_params(tmp_path, abstract_of(state_of(0)).params)
