@@ -37,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
             _join_processes()  # before anything asks for a device
         {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](options)
     except KeyboardInterrupt:
-        print("launch.py: stopped; the same command continues.", file=sys.stderr)
+        print(
+            "launch.py: stopped; the same command continues a training.",
+            file=sys.stderr,
+        )
         return 130
     except (ValueError, OSError, FloatingPointError) as error:
         if not _is_for_the_user(error):

@@ -1,4 +1,4 @@
-"""Fusion of spike features into the frames' features, before a stage's TMSA groups.
+"""Fusion of spike features into the frames' features, before the TMSA groups.
 
 Every fusion takes (frames, spike features) and returns frames, and starts as the
 identity: its gate is zero, so that at step 0 the fused model equals VRT.

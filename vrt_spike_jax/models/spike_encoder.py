@@ -152,8 +152,8 @@ class SpikeEncoder3D(nn.Module):
             total *= stride
         if bins % total:
             raise ValueError(
-                f"spikes have {bins} bins; the encoder needs a multiple of {total} "
-                f"(time_strides={self.time_strides})."
+                f"spikes have {bins} bins (num_bins); the encoder needs a multiple of "
+                f"{total}, the product of time_strides={self.time_strides}."
             )
         first = SCALES.index(spike_scale)
         for i, stride in enumerate(self.time_strides):

@@ -1,4 +1,4 @@
-"""VRTSpike: VRT with the features of a spike camera fused into its stages."""
+"""VRTSpike: VRT with the features of a spike camera fused into stages and skips."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ PLACES = {
 class VRTSpike(nn.Module):
     """Restores a blurred clip with the spikes recorded during its exposures.
 
+    `fusion_places`: before the TMSA groups of the 'encoder' stages, at the decoder's
+    'skips', or 'both'. The other fields are those of SpikeEncoder3D and the fusion.
     The parameters of `vrt` stand under that name, exactly as VRT names them.
     """
 
