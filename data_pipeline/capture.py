@@ -1,13 +1,33 @@
 """Two cameras on the same light: a clip record from a stream of sharp light."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 
-from data_pipeline.exposure import Shutter
-from data_pipeline.records import UNKNOWN, Record, check_record, pack_spikes
+from data_pipeline.exposure import Shutter, check_odd_exposure
+from data_pipeline.records import (
+    SPIKE_SCALES,
+    UNKNOWN,
+    Record,
+    check_record,
+    pack_spikes,
+)
 from data_pipeline.spike_camera import SpikeCamera, grey
+
+
+def check_cameras(settings: Mapping[str, Any]) -> None:
+    """Raises a ValueError unless exposure, period and spike_scale suit both cameras."""
+    check_odd_exposure(settings["exposure"])
+    if settings["period"] < settings["exposure"]:
+        raise ValueError(
+            f"period must be at least the exposure, {settings['exposure']} spike "
+            f"frames, got {settings['period']}."
+        )
+    scale = settings["spike_scale"]
+    if scale not in SPIKE_SCALES:
+        raise ValueError(f"spike_scale must be one of {SPIKE_SCALES}, got {scale}.")
 
 
 def capture(

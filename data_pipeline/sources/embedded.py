@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import skimage.data
 
-from data_pipeline.capture import capture
+from data_pipeline.capture import capture, check_cameras
 from data_pipeline.choices import unknown_name
-from data_pipeline.exposure import MARGIN, check_odd_exposure, exposure_windows
-from data_pipeline.records import SPIKE_SCALES, Record
+from data_pipeline.exposure import MARGIN, exposure_windows
+from data_pipeline.records import Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources.motion import Scene, random_scene
 
@@ -69,16 +69,7 @@ def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} must be a multiple of 8 and at least 32 pixels, "
                 f"got {checked[name]}."
             )
-    check_odd_exposure(checked["exposure"])
-    if checked["period"] < checked["exposure"]:
-        raise ValueError(
-            f"period must be at least the exposure, {checked['exposure']} spike "
-            f"frames, got {checked['period']}."
-        )
-    if checked["spike_scale"] not in SPIKE_SCALES:
-        raise ValueError(
-            f"spike_scale must be one of {SPIKE_SCALES}, got {checked['spike_scale']}."
-        )
+    check_cameras(checked)
     for name in ("threshold", "gain", "max_blur"):
         if not checked[name] > 0:
             raise ValueError(f"{name} must be above 0, got {checked[name]}.")

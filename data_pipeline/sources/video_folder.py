@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.capture import capture
+from data_pipeline.capture import capture, check_cameras
 from data_pipeline.exposure import (
     MARGIN,
-    check_odd_exposure,
     count_windows,
     exposure_windows,
 )
-from data_pipeline.records import SPIKE_SCALES, UNKNOWN, Record
+from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.video_files import VIDEOS, list_pictures, read_video
 
@@ -38,16 +37,7 @@ def check_video_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one is missing, unknown or out of its range.
     """
     checked = check_settings(settings, SETTINGS)
-    check_odd_exposure(checked["exposure"])
-    if checked["period"] < checked["exposure"]:
-        raise ValueError(
-            f"period must be at least the exposure, {checked['exposure']} spike "
-            f"frames, got {checked['period']}."
-        )
-    if checked["spike_scale"] not in SPIKE_SCALES:
-        raise ValueError(
-            f"spike_scale must be one of {SPIKE_SCALES}, got {checked['spike_scale']}."
-        )
+    check_cameras(checked)
     for name in ("spikes_per_frame", "threshold", "gain"):
         if not checked[name] > 0:
             raise ValueError(f"{name} must be above 0, got {checked[name]}.")
