@@ -43,7 +43,16 @@ LAYERS = (
     {"models"},
     {"losses", "metrics", "pretrained", "atomic_file"},
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
-    {"tiles", "restore"},
+    {
+        "tiles",
+        "official_tiling",
+        "frame_source",
+        "restorer",
+        "clip_restorer",
+        "clip_streams",
+        "video_gain",
+        "restore",
+    },
     {"train", "evaluate", "report", "compile_check"},
 )
 

@@ -1,33 +1,35 @@
-"""Restores whole videos of any length and size, by blended tiles in time and space."""
+"""Restores whole videos of any length and size, by tiles in time and space."""
 
-import functools
-import itertools
+import difflib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from vrt_spike_jax.models.spike_encoder import match_gain, spike_scale_of
+from vrt_spike_jax.clip_restorer import ClipRestorer
+from vrt_spike_jax.clip_streams import blended_clips, interpolated_clips
+from vrt_spike_jax.frame_source import (
+    FrameSource,
+    FrameStream,
+    read_frames,
+    read_spikes,
+)
+from vrt_spike_jax.models.spike_encoder import spike_scale_of
+from vrt_spike_jax.official_tiling import plan_official
+from vrt_spike_jax.restorer import Restorer, Task, task_of
 from vrt_spike_jax.tiles import AxisTiles, plan_axis
+from vrt_spike_jax.video_gain import video_gain
+
+TILINGS = ("blended", "official")
+# Videos smaller than a tile are padded to multiples of these, so that many sizes share
+# few compiled programs.
+_BUCKET_FRAMES = 2
+_BUCKET_PIXELS = 32
 
 Progress = Callable[[int, int], None]
-
-
-@runtime_checkable
-class Restorer(Protocol):
-    """What a model must offer to restore videos; VRT and VRTSpike do, hashable too."""
-
-    takes_spikes: bool
-    size_multiple: int
-    min_size: int
-    min_frames: int
-
-    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
-        """Flax's `apply`: (1, T, H, W, 3) blur, and spikes, to frames of that shape."""
+Axes = tuple[AxisTiles, AxisTiles, AxisTiles]
 
 
 def restore_video(
@@ -38,13 +40,15 @@ def restore_video(
     *,
     tile: Sequence[int],
     overlap: Sequence[int],
+    tiling: str = "blended",
+    sigma: float | None = None,
     progress: Progress | None = None,
-) -> Float[np.ndarray, "t h w 3"]:
+) -> Float[np.ndarray, "t2 h2 w2 3"]:
     """Restores a video of any length, height and width.
 
     The video is cut into overlapping tiles of one size, padded by reflection where it
-    is smaller than the smallest, restored tile by tile and blended. One shape is
-    compiled for a call, and again only for another model or shape.
+    is smaller than one, restored tile by tile and blended. One shape is compiled for a
+    call, and again only for another model or shape.
 
     Args:
       model: `create_model(...)`.
@@ -53,217 +57,265 @@ def restore_video(
       spikes: (T, K, H / s, W / s) rates, the K bins of each frame's own exposure in
         spikes per spike frame, s = 1, 2 or 4; None for a model without spikes.
       tile: (frames, height, width) of the most that the model sees at once; decides the
-        memory. Height and width are multiples of `model.size_multiple`.
+        memory. Height and width are multiples of `model.size_multiple`. A model that
+        interpolates has its own number of frames, and those of `tile` and `overlap`
+        count for nothing.
       overlap: (frames, height, width) that neighbouring tiles share at least.
+      tiling: 'blended', smooth and for videos of any size; or 'official', the public
+        PyTorch code's, seams included, to compare numbers with published ones: square
+        patches, uniform in time, and no padding of what is smaller than a tile.
+      sigma: noise level of `blur`, the standard deviation on the scale 0 to 255, for a
+        model with `nonblind_denoising`; None for others.
       progress: called with (tiles done, tiles in all), first with none done.
 
     Returns:
-      float32 RGB in [0, 1], the shape of `blur`.
+      float32 RGB in [0, 1], the shape of `blur`; four times as high and wide for
+      super-resolution; for interpolation 2 T - 1 frames, every second of them given.
 
     Raises:
       ValueError: arguments other than these, or a model that gives another shape.
       FloatingPointError: the model gave a value that is not finite.
     """
-    blur = _checked_blur(blur)
-    spikes, scale = _checked_spikes(model, spikes, blur)
-    axes = _plan(model, blur.shape[:3], tile, overlap, scale=scale)
-    sizes = tuple(axis.tile for axis in axes)
-    tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
-    gain = None if spikes is None else _video_gain(spikes, blur)
-    params = jax.device_put(params)  # once, and not with every tile
-    restored = np.zeros(blur.shape, np.float32)
-    if progress is not None:
-        progress(0, len(tiles))
-    for done, indices in enumerate(tiles, start=1):
-        starts = tuple(axis.starts[i] for axis, i in zip(axes, indices, strict=True))
-        spike_tile = None
-        if spikes is not None:
-            spike_tile = _cut_spikes(spikes, starts, sizes, scale=scale)
-        output = _apply(model, params, _cut(blur, starts, sizes), spike_tile, gain)
-        _blend(restored, _checked_output(output, sizes, starts), axes, indices)
-        if progress is not None:
-            progress(done, len(tiles))
-    return np.clip(restored, 0.0, 1.0)
+    blur = np.asarray(blur)
+    spikes = None if spikes is None else np.asarray(spikes)
+    _check_shapes(model, blur, spikes)
+    # Whole, so that the last frame is not refused after hours of work.
+    blur = read_frames(blur, 0, len(blur))
+    if spikes is not None:
+        spikes = read_spikes(spikes, 0, len(spikes))
+    stream = restore_frames(
+        model,
+        params,
+        blur,
+        spikes,
+        tile=tile,
+        overlap=overlap,
+        tiling=tiling,
+        sigma=sigma,
+        progress=progress,
+    )
+    restored = np.empty(stream.shape, np.float32)
+    for index, frame in enumerate(stream):
+        restored[index] = frame
+    return restored
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _apply(
+def restore_frames(
     model: Restorer,
     params: Any,
-    blur: Float[Array, "t h w 3"],
-    spikes: Float[Array, "t k h2 w2"] | None,
-    gain: Float[Array, " 1"] | None,
-) -> Float[Array, "..."]:
-    # The model is static and compares by its fields, so an equal model meets the same
-    # compiled program in every later call.
-    if spikes is None:
-        return model.apply({"params": params}, blur[None])
-    return model.apply({"params": params}, blur[None], spikes[None], spike_gain=gain)
+    blur: FrameSource,
+    spikes: FrameSource | None = None,
+    *,
+    tile: Sequence[int],
+    overlap: Sequence[int],
+    tiling: str = "blended",
+    sigma: float | None = None,
+    progress: Progress | None = None,
+) -> FrameStream:
+    """Restores a video as a stream, in memory that does not grow with its length.
+
+    `blur` and `spikes` are read by slices `[start:stop]` along time, forward only; with
+    spikes they are read once before, for the gain. The stream is a source itself: give
+    it to `restore_frames` with another model, and the two work in turn, such as
+    super-resolution and interpolation, without rounding in between.
+
+    Args and errors are those of `restore_video`. Arguments are checked now, the values
+    of frames and spikes as they are read.
+
+    Returns:
+      The restored frames (H, W, 3), float32 RGB in [0, 1], to iterate over once.
+    """
+    _check_shapes(model, blur, spikes)
+    task = task_of(model)
+    _check_sigma(task, sigma)
+    scale = 1
+    if spikes is not None:
+        scale = spike_scale_of((1, *spikes.shape), (1, *blur.shape))
+    axes = _plan(model, task, blur.shape, tile, overlap, tiling=tiling, scale=scale)
+    time, rows, columns = axes
+    clips = blur.shape[0] - 1 if task.clip_frames else len(time.starts)
+    counter = _Counter(clips * len(rows.starts) * len(columns.starts), progress)
+    gain = None if spikes is None else video_gain(blur, spikes, spike_scale=scale)
+    restorer = ClipRestorer(
+        model,
+        params,
+        task=task,
+        rows=rows,
+        columns=columns,
+        spike_scale=scale,
+        gain=gain,
+        noise_level=None if sigma is None else sigma / 255,
+        tile_done=counter.step,
+    )
+    shape = task.restored_shape(blur.shape)
+    if task.clip_frames:
+        frames = interpolated_clips(
+            restorer,
+            blur,
+            spikes,
+            clip_frames=task.clip_frames,
+            restored_shape=shape,
+        )
+    else:
+        frames = blended_clips(restorer, blur, spikes, time=time, restored_shape=shape)
+    return FrameStream(frames, shape)
 
 
-def _checked_blur(blur: Num[Array | np.ndarray, "..."]) -> Float[np.ndarray, "t h w 3"]:
-    if blur.ndim != 4 or blur.shape[-1] != 3 or 0 in blur.shape:
+class _Counter:
+    """Tells `progress` of every tile."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done = -1
+        self._total = total
+        self._progress = progress
+        self.step()
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _check_shapes(
+    model: Restorer, blur: FrameSource, spikes: FrameSource | None
+) -> None:
+    shape = tuple(blur.shape)
+    if len(shape) != 4 or shape[-1] != 3 or 0 in shape:
         raise ValueError(
             "blur must be (frames, height, width, 3), RGB, with at least one frame and "
-            f"pixel; got {blur.shape}."
+            f"pixel; got {shape}."
         )
-    if not jnp.issubdtype(blur.dtype, jnp.floating):
-        raise ValueError(
-            f"blur must be float in [0, 1]; got {blur.dtype}. Divide 8-bit frames by "
-            "255."
-        )
-    blur = np.asarray(blur, np.float32)
-    low, high = float(blur.min()), float(blur.max())
-    # Resampling leaves rounding errors around 0 and 1; NaN fails the comparison too.
-    if not -1e-3 <= low <= high <= 1 + 1e-3:
-        raise ValueError(
-            f"blur must lie in [0, 1]; got values from {low:g} to {high:g}. Divide "
-            "8-bit frames by 255, and remove NaN."
-        )
-    return blur
-
-
-def _checked_spikes(
-    model: Restorer,
-    spikes: Num[Array | np.ndarray, "..."] | None,
-    blur: Float[np.ndarray, "t h w 3"],
-) -> tuple[Float[np.ndarray, "t k h2 w2"] | None, int]:
-    """Gives the spikes as float32, and the RGB pixels per spike pixel."""
     if not model.takes_spikes:
         if spikes is not None:
             raise ValueError(
                 "spikes were given to a model that takes none; pass spikes=None, or "
                 "use a model with a fusion."
             )
-        return None, 1
+        return
     if spikes is None:
         raise ValueError(
             "this model needs spikes beside the blur: pass spikes (frames, bins, "
             "height, width), or use a model with fusion='none'."
         )
-    frames = blur.shape[0]
-    if spikes.ndim != 4 or spikes.shape[0] != frames or spikes.shape[1] == 0:
+    found = tuple(spikes.shape)
+    if len(found) != 4 or found[0] != shape[0] or found[1] == 0:
         raise ValueError(
-            f"spikes must be (frames, bins, height, width) of the {frames} frames of "
-            f"the blur, with at least one bin; got {spikes.shape}."
+            f"spikes must be (frames, bins, height, width) of the {shape[0]} frames of "
+            f"the blur, with at least one bin; got {found}."
         )
-    scale = spike_scale_of((1, *spikes.shape), (1, *blur.shape))
-    spikes = np.asarray(spikes, np.float32)
-    low, high = float(spikes.min()), float(spikes.max())
-    if not 0 <= low <= high < math.inf:
-        raise ValueError(
-            "spikes must be finite rates of at least 0, in spikes per spike frame; got "
-            f"values from {low:g} to {high:g}."
-        )
-    return spikes, scale
+    spike_scale_of((1, *found), (1, *shape))
 
 
-def _video_gain(
-    spikes: Float[np.ndarray, "t k h2 w2"], blur: Float[np.ndarray, "t h w 3"]
-) -> Float[Array, " 1"]:
-    """One gain for all tiles: a gain of its own each would show as steps of light."""
-    # The gain depends on each frame's mean rate alone, K times less to move and hold.
-    rate = spikes.mean(axis=1, keepdims=True)
-    return match_gain(jnp.asarray(rate[None]), jnp.asarray(blur[None]))
+def _check_sigma(task: Task, sigma: float | None) -> None:
+    if task.nonblind and sigma is None:
+        raise ValueError(
+            "this model is told the noise level: pass sigma, the standard deviation of "
+            "the noise on the scale 0 to 255."
+        )
+    if sigma is None:
+        return
+    if not task.nonblind:
+        raise ValueError(
+            f"sigma={sigma:g} was given to a model that is not told the noise level; "
+            "leave it out, or use one with nonblind_denoising=True."
+        )
+    if not 0 <= sigma < math.inf:
+        raise ValueError(
+            f"sigma must be a finite number of at least 0, on the scale 0 to 255; got "
+            f"{sigma:g}."
+        )
 
 
 def _plan(
     model: Restorer,
+    task: Task,
     shape: tuple[int, ...],
     tile: Sequence[int],
     overlap: Sequence[int],
     *,
+    tiling: str,
     scale: int,
-) -> tuple[AxisTiles, ...]:
+) -> Axes:
     """Checks tile and overlap, and plans time, height and width."""
+    if tiling not in TILINGS:
+        nearest = difflib.get_close_matches(tiling, TILINGS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"unknown tiling {tiling!r}; did you mean {nearest!r}? "
+            f"There are {', '.join(TILINGS)}."
+        )
     if len(tile) != 3 or len(overlap) != 3:
         raise ValueError(
             "tile and overlap must be (frames, height, width); got "
             f"{tuple(tile)} and {tuple(overlap)}."
         )
-    unit = math.lcm(model.size_multiple, scale)
-    limits = (
-        ("frames", 1, model.min_frames),
-        ("height", unit, model.min_size),
-        ("width", unit, model.min_size),
+    frames, height, width = shape[:3]
+    tile_sizes, shared = (
+        (int(sizes[0]), int(sizes[1]), int(sizes[2])) for sizes in (tile, overlap)
     )
+    if task.clip_frames:
+        tile_sizes, shared = (0, *tile_sizes[1:]), (0, *shared[1:])
+    if tiling == "blended":
+        return _plan_blended(model, task, shape, tile_sizes, shared, scale=scale)
+    axes = plan_official(
+        (frames, height, width),
+        tile=tile_sizes,
+        overlap=shared,
+        window=task.window,
+        scale=task.upscale,
+    )
+    for axis in axes[1:]:
+        if any(position % scale for position in (*axis.starts, axis.tile)):
+            raise ValueError(
+                f"tiling='official' cuts patches of {axis.tile} pixels at "
+                f"{axis.starts}, which do not fall on spike pixels of {scale}x{scale}; "
+                "use tiling='blended'."
+            )
+    return axes
+
+
+def _plan_blended(
+    model: Restorer,
+    task: Task,
+    shape: tuple[int, ...],
+    tile: tuple[int, int, int],
+    overlap: tuple[int, int, int],
+    *,
+    scale: int,
+) -> Axes:
+    unit = math.lcm(model.size_multiple, scale)
+    limits = [
+        ("frames", 1, model.min_frames, _BUCKET_FRAMES, 1),
+        ("height", unit, model.min_size, _BUCKET_PIXELS, task.upscale),
+        ("width", unit, model.min_size, _BUCKET_PIXELS, task.upscale),
+    ]
+    if task.clip_frames:
+        # Clips of interpolation are not tiles: nothing of the time is planned here.
+        tile, limits[0] = (1, *tile[1:]), ("frames", 1, 1, 1, 1)
     axes = []
-    for (name, step, least), size, length, shared in zip(
-        limits, shape, tile, overlap, strict=True
+    for (name, step, least, bucket, upscale), size, length, shared in zip(
+        limits, shape, tile, overlap, strict=False
     ):
         if length < least or length % step:
             raise ValueError(
                 f"tile {name} must be a multiple of {step} and at least {least}; got "
-                f"{length} in tile {tuple(tile)}."
+                f"{length} in tile {tile}."
             )
         if not 0 <= shared <= length - step:
             raise ValueError(
                 f"overlap {name} must be from 0 to {length - step}, so that each tile "
                 f"of {length} brings at least {step} new; got {shared} in overlap "
-                f"{tuple(overlap)}."
+                f"{overlap}."
             )
         axes.append(
-            plan_axis(size, tile=length, overlap=shared, unit=step, minimum=least)
+            plan_axis(
+                size,
+                tile=length,
+                overlap=shared,
+                unit=step,
+                minimum=least,
+                bucket=bucket,
+                scale=upscale,
+            )
         )
-    return tuple(axes)
-
-
-def _cut(
-    video: Float[np.ndarray, "t h w c"], starts: Sequence[int], sizes: Sequence[int]
-) -> Float[np.ndarray, "tt th tw c"]:
-    """One tile; what lies past the end of the video is its mirror image."""
-    part = video[tuple(slice(a, a + n) for a, n in zip(starts, sizes, strict=True))]
-    missing = [n - have for n, have in zip(sizes, part.shape[:3], strict=True)]
-    return np.pad(part, [*((0, n) for n in missing), (0, 0)], mode="symmetric")
-
-
-def _cut_spikes(
-    spikes: Float[np.ndarray, "t k h w"],
-    starts: Sequence[int],
-    sizes: Sequence[int],
-    *,
-    scale: int,
-) -> Float[np.ndarray, "tt k th tw"]:
-    divisors = (1, scale, scale)
-    tile = _cut(
-        spikes.transpose(0, 2, 3, 1),
-        [a // d for a, d in zip(starts, divisors, strict=True)],
-        [n // d for n, d in zip(sizes, divisors, strict=True)],
-    )
-    return tile.transpose(0, 3, 1, 2)
-
-
-def _checked_output(
-    output: Float[Array, "..."], sizes: tuple[int, ...], starts: tuple[int, ...]
-) -> Float[np.ndarray, "tt th tw 3"]:
-    if output.shape != (1, *sizes, 3):
-        raise ValueError(
-            "restore_video needs a model that keeps the shape; got "
-            f"{tuple(output.shape)} from a tile of {(1, *sizes, 3)}."
-        )
-    frames = np.asarray(output).astype(np.float32)[0]
-    if not np.isfinite(frames).all():
-        raise FloatingPointError(
-            "the model gave a value that is not finite in the tile at (frame, row, "
-            f"column) {starts}; its parameters are damaged, or the training diverged."
-        )
-    return frames
-
-
-def _blend(
-    restored: Float[np.ndarray, "t h w 3"],
-    frames: Float[np.ndarray, "tt th tw 3"],
-    axes: Sequence[AxisTiles],
-    indices: Sequence[int],
-) -> None:
-    """Adds one tile's share to the video, in place."""
-    time, rows, columns = (
-        axis.weights[i] for axis, i in zip(axes, indices, strict=True)
-    )
-    weighted = frames * (time[:, None, None] * (rows[:, None] * columns))[..., None]
-    place = tuple(
-        slice(axis.starts[i], min(axis.starts[i] + axis.tile, axis.size))
-        for axis, i in zip(axes, indices, strict=True)
-    )
-    t, h, w = (s.stop - s.start for s in place)
-    restored[place] += weighted[:t, :h, :w]
+    time, rows, columns = axes
+    return time, rows, columns

@@ -77,12 +77,12 @@ def test_identity_gives_back_any_size(shape):
 @pytest.mark.parametrize(
     ("shape", "seen"),
     [
-        ((1, 1, 1), (1, 2, 16, 16, 3)),
-        ((3, 20, 40), (1, 3, 24, 40, 3)),
+        ((1, 1, 1), (1, 2, 32, 32, 3)),
+        ((3, 20, 40), (1, 4, 32, 48, 3)),
         ((9, 97, 131), (1, 4, 32, 48, 3)),
     ],
 )
-def test_one_shape_is_compiled_and_no_larger_than_needed(shape, seen):
+def test_one_shape_is_compiled_no_larger_than_the_bucket_and_the_tile(shape, seen):
     TRACES.clear()
     # The name makes this model unlike those of other tests: nothing is compiled yet.
     model = Identity(min_frames=2, name=f"frames_{shape[0]}")
@@ -167,7 +167,7 @@ SPIKES = np.ones((2, 3, 16, 16), np.float32)
         (SpikeRate(), _video(2, 16, 16), SPIKES[0], r"got \(3, 16, 16\)"),
         (SpikeRate(), _video(2, 16, 16), -SPIKES, "at least 0.*from -1 to -1"),
         (SpikeRate(), _video(2, 16, 16), SPIKES * np.inf, "finite rates"),
-        (Wrong(), _video(2, 16, 16), None, r"keeps the shape; got \(1, 2, 8, 16, 3\)"),
+        (Wrong(), _video(2, 16, 16), None, r"gave \(1, 2, 16, 32, 3\) for"),
     ],
 )
 def test_wrong_videos_are_refused(model, blur, spikes, message):

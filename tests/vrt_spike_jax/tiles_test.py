@@ -53,6 +53,29 @@ def test_a_small_video_gets_the_smallest_tile_that_holds_it():
     assert (tiny.tile, tiny.starts) == (64, (0,))
 
 
+def test_sizes_below_the_tile_share_buckets():
+    tiles = {
+        plan_axis(
+            size, tile=248, overlap=32, unit=8, minimum=64, bucket=32, scale=4
+        ).tile
+        for size in range(1, 249)
+    }
+    assert tiles == {64, 96, 128, 160, 192, 224, 248}
+
+
+def test_places_and_weights_are_of_the_restored_video():
+    axis = plan_axis(70, tile=40, overlap=16, unit=8, minimum=8, scale=4)
+    assert axis.starts == (0, 24, 32)
+    assert axis.weights.shape == (3, 160)
+    assert [axis.place(i) for i in range(3)] == [
+        slice(0, 160),
+        slice(96, 256),
+        slice(128, 280),
+    ]
+    # The overlap of 64 rises over its inner half, at the scale of the output.
+    assert np.abs(np.diff(axis.weights, axis=1)).max() <= np.pi / 2 / 32 * 2
+
+
 def test_weights_change_smoothly_from_tile_to_tile():
     axis = plan_axis(400, tile=128, overlap=32, unit=8, minimum=64)
     # sin^2 over half of the overlap, 16 pixels, climbs by at most pi / 2 / 16 a pixel.

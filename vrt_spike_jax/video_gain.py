@@ -1,0 +1,36 @@
+"""One spike gain for a whole video, summed over it in one pass."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from vrt_spike_jax.frame_source import FrameSource, read_frames, read_spikes
+from vrt_spike_jax.models.spike_encoder import GREY
+
+_FRAMES_AT_ONCE = 4
+
+
+def video_gain(
+    blur: FrameSource, spikes: FrameSource, *, spike_scale: int
+) -> Float[Array, " 1"]:
+    """`match_gain` of a whole video: tiles with gains of their own would show.
+
+    Args:
+      blur: (T, H, W, 3) RGB in [0, 1].
+      spikes: (T, K, H / s, W / s) rates in spikes per spike frame.
+      spike_scale: s, RGB pixels per spike pixel.
+
+    Raises:
+      ValueError: a value that is not RGB in [0, 1], or no rate.
+    """
+    grey = np.asarray(GREY, np.float32)
+    energy = product = 0.0
+    for start in range(0, blur.shape[0], _FRAMES_AT_ONCE):
+        stop = min(start + _FRAMES_AT_ONCE, blur.shape[0])
+        rate = read_spikes(spikes, start, stop).mean(axis=1)
+        frames, height, width = rate.shape
+        blocks = (frames, height, spike_scale, width, spike_scale)
+        light = (read_frames(blur, start, stop) @ grey).reshape(blocks).mean((2, 4))
+        energy += float(np.vdot(rate, rate))
+        product += float(np.vdot(rate, light))
+    return jnp.full(1, product / energy if energy > 0 else 1.0, jnp.float32)
