@@ -11,60 +11,86 @@ from data_pipeline.records import SPIKE_SCALES, check_exposure
 from data_pipeline.representations import voxel_grid
 
 
-def load_spikes(
-    dat_path: str | Path,
-    *,
-    num_frames: int,
-    height: int,
-    width: int,
-    num_bins: int,
-    spike_height: int | None = None,
-    spike_width: int | None = None,
-    flip: bool | None = None,
-    exposure: tuple[int, int, int] | None = None,
-) -> np.ndarray:
-    """Returns the voxel grids (T, K, h, w) of a video's exposures, float32 rates.
+class Recording:
+    """The voxel grids of a video's exposures, made slice by slice from a .dat.
 
-    What is not given is taken from the .json beside the .dat.
-
-    Args:
-        dat_path: of the .dat.
-        num_frames: T, frames of the RGB video.
-        height: of the RGB video, in pixels.
-        width: of the RGB video, in pixels.
-        num_bins: K, bins of each exposure.
-        spike_height: spike pixels.
-        spike_width: spike pixels.
-        flip: whether the file stores the rows bottom-up, as cameras do.
-        exposure: start of the first exposure, its length, and the period from one
-            start to the next, in spike frames.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the geometry or the exposures are not known, do not fit the file,
-            or do not fit the video.
+    Attributes:
+        shape: (T, K, h, w): frames of the video, bins of an exposure, spike pixels.
     """
-    if not Path(dat_path).is_file():
-        raise FileNotFoundError(f"There is no spike file {dat_path}.")
-    facts = _facts(dat_path, spike_height, spike_width, flip, exposure)
-    size = (facts["height"], facts["width"])
-    _check_scale(size, (height, width))
-    windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
-    _check_windows(windows, spike_dat.count_frames(dat_path, *size), dat_path)
-    grids = np.empty((num_frames, num_bins, *size), np.float32)
-    for frame, (start, end) in enumerate(windows.tolist()):
-        first = int(np.floor(start))
-        spikes = spike_dat.read_dat(
-            dat_path,
-            *size,
-            start=first,
-            count=int(np.ceil(end)) - first,
-            flip=facts["flip"],
-        )
-        grids[frame] = voxel_grid(
-            spikes, num_bins, start=start - first, end=end - first
-        )
-    return grids
+
+    def __init__(
+        self,
+        dat_path: str | Path,
+        *,
+        num_frames: int,
+        height: int,
+        width: int,
+        num_bins: int,
+        spike_height: int | None = None,
+        spike_width: int | None = None,
+        flip: bool | None = None,
+        exposure: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Opens a recording and checks that it fits the video.
+
+        What is not given is taken from the .json beside the .dat.
+
+        Args:
+            dat_path: of the .dat.
+            num_frames: T, frames of the RGB video.
+            height: of the RGB video, in pixels.
+            width: of the RGB video, in pixels.
+            num_bins: K, bins of each exposure.
+            spike_height: spike pixels.
+            spike_width: spike pixels.
+            flip: whether the file stores the rows bottom-up, as cameras do.
+            exposure: start of the first exposure, its length, and the period from one
+                start to the next, in spike frames.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the geometry or the exposures are not known, do not fit the
+                file, or do not fit the video.
+        """
+        if not Path(dat_path).is_file():
+            raise FileNotFoundError(f"There is no spike file {dat_path}.")
+        if num_bins < 1:
+            raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+        facts = _facts(dat_path, spike_height, spike_width, flip, exposure)
+        self._path = dat_path
+        self._flip: bool = facts["flip"]
+        self._size = (facts["height"], facts["width"])
+        _check_scale(self._size, (height, width))
+        self._windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
+        total = spike_dat.count_frames(dat_path, *self._size)
+        _check_windows(self._windows, total, dat_path)
+        self.shape = (num_frames, num_bins, *self._size)
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        """Returns the voxel grids (t, K, h, w) of frames, float32 rates."""
+        windows = self._windows[key].tolist()
+        grids = np.empty((len(windows), *self.shape[1:]), np.float32)
+        for grid, (start, end) in zip(grids, windows, strict=True):
+            first = int(np.floor(start))
+            spikes = spike_dat.read_dat(
+                self._path,
+                *self._size,
+                start=first,
+                count=int(np.ceil(end)) - first,
+                flip=self._flip,
+            )
+            grid[:] = voxel_grid(
+                spikes, self.shape[1], start=start - first, end=end - first
+            )
+        return grids
+
+
+def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:
+    """Returns all voxel grids (T, K, h, w) of a video, float32 rates.
+
+    Args and errors are those of Recording.
+    """
+    return Recording(dat_path, **options)[:]
 
 
 def _facts(

@@ -1,8 +1,11 @@
-"""Video files and folders of pictures: read and write."""
+"""Video files and folders of pictures: read and write, whole or in slices."""
 
+import contextlib
+import functools
 import math
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +14,62 @@ import cv2
 import numpy as np
 
 from data_pipeline.atomic import new_file, new_folder
+from data_pipeline.video_containers import missing_bytes
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
-_UNKNOWN_RATE = 25.0  # frames per second of an mp4 whose source had no rate
+UNKNOWN_RATE = 25.0  # frames per second of an mp4 whose source had no rate
 _CRF = "12"  # H.264 quality, visually lossless
+
+# Takes the next frame (H, W, 3), uint8 RGB.
+Write = Callable[[np.ndarray], None]
+
+
+class VideoReader:
+    """A video file or a folder of pictures that is read slice by slice.
+
+    Opening reads it once from end to end, so that damage shows then and not after hours
+    of work. It keeps the frames from the start of the last slice on; a slice that
+    begins before them reads the source from its beginning again.
+
+    Attributes:
+        shape: (frames, height, width, 3).
+        fps: frames per second, NaN where not known (a folder does not say).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens and checks a source.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+            ValueError: it cannot be read, was cut off, has no frames, or frames of
+                several sizes.
+        """
+        self._path = Path(path)
+        self.fps = _frame_rate(self._path)
+        self.shape = _checked_shape(self._path)
+        self._rewind()
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        """Returns the frames start to stop, float32 RGB in [0, 1]."""
+        start, stop, _ = key.indices(self.shape[0])
+        if start < self._first:
+            self._rewind()
+        while self._first + len(self._kept) < stop:
+            self._kept.append(next(self._frames))
+            if self._first < start:
+                self._kept.popleft()
+                self._first += 1
+        while self._first < start and self._kept:
+            self._kept.popleft()
+            self._first += 1
+        frames = [self._kept[i] for i in range(stop - start)]
+        return np.asarray(frames, np.float32).reshape(-1, *self.shape[1:]) / 255
+
+    def _rewind(self) -> None:
+        self._frames = _frames(self._path)
+        self._kept: deque[np.ndarray] = deque()
+        self._first = 0  # index of the first frame that is kept
 
 
 def read_video(path: str | Path) -> tuple[np.ndarray, float]:
@@ -27,26 +81,11 @@ def read_video(path: str | Path) -> tuple[np.ndarray, float]:
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: it cannot be read, has no frames, or frames of several sizes.
+        ValueError: it cannot be read, was cut off, has no frames, or frames of several
+            sizes.
     """
-    source = Path(path)
-    if not source.exists():
-        raise FileNotFoundError(f"There is no video or folder {source}.")
-    if source.is_dir():
-        return _read_folder(source), math.nan
-    frames: list[np.ndarray] = []
-    rate = math.nan
-    for frame, rate in _decode(source):  # noqa: B007  (the last rate is the stream's)
-        if frames and frame.shape != frames[0].shape:
-            raise ValueError(
-                f"Frame {len(frames)} of {source} is {frame.shape[0]}x{frame.shape[1]},"
-                f" but the first is {frames[0].shape[0]}x{frames[0].shape[1]}; all "
-                "frames must be of one size."
-            )
-        frames.append(frame)
-    if not frames:
-        raise ValueError(f"{source} holds no frames.")
-    return np.stack(frames), rate
+    rate = _frame_rate(Path(path))
+    return np.stack(list(_checked_frames(Path(path)))), rate
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -56,22 +95,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def write_video(path: str | Path, frames: np.ndarray, *, fps: float) -> None:
-    """Writes frames as an .mp4 file, or as a new folder of PNGs without suffix.
-
-    An .mp4 is H.264 with 4:2:0 colour, which every player shows; frames of odd height
-    or width, which 4:2:0 cannot hold, keep every pixel in 4:4:4. PNGs are lossless and
-    named 000000.png and so on.
-
-    Args:
-        path: ends in .mp4, or has no suffix.
-        frames: (T, H, W, 3), uint8 RGB.
-        fps: frames per second; where it is NaN (not known) an .mp4 plays at 25.
-
-    Raises:
-        ValueError: the suffix, the frames or the rate cannot be written.
-        FileNotFoundError: the folder for the file does not exist.
-        FileExistsError: the folder is there and not empty.
-    """
+    """Writes frames (T, H, W, 3), uint8 RGB, as `new_video` does, with its errors."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise ValueError(
             "frames must be uint8 (T, H, W, 3), "
@@ -79,83 +103,183 @@ def write_video(path: str | Path, frames: np.ndarray, *, fps: float) -> None:
         )
     if 0 in frames.shape:
         raise ValueError(f"There is nothing to write in frames {frames.shape}.")
+    with new_video(path, fps=fps) as write:
+        for frame in frames:
+            write(frame)
+
+
+@contextlib.contextmanager
+def new_video(path: str | Path, *, fps: float) -> Iterator[Write]:
+    """Gives a function that appends a frame to a new .mp4 file or folder of PNGs.
+
+    It appears when the block ends well, whole or not at all. An .mp4 is H.264 with
+    4:2:0 colour, which every player shows; frames of odd height or width, which 4:2:0
+    cannot hold, keep every pixel in 4:4:4. PNGs are lossless and named 000000.png and
+    so on.
+
+    Args:
+        path: ends in .mp4, or has no suffix.
+        fps: frames per second; where it is NaN (not known) an .mp4 plays at 25.
+
+    Raises:
+        ValueError: the suffix or the rate cannot be written, frames are not uint8
+            (H, W, 3) of one size, or there was none.
+        FileNotFoundError: the folder for the file does not exist.
+        FileExistsError: the folder is there and not empty.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in ("", ".mp4"):
         raise ValueError(
             f"Cannot write {path}: give a name that ends in .mp4, or one without a "
             "suffix for a folder of PNGs."
         )
-    if suffix:
-        if not math.isnan(fps) and not 0 < fps < math.inf:
-            raise ValueError(f"fps must be above 0, got {fps}.")
-        with new_file(path) as temporary:
-            _encode(temporary, frames, _UNKNOWN_RATE if math.isnan(fps) else fps)
-    else:
-        with new_folder(path) as folder:
-            write_pictures(folder, frames)
+    if suffix and not math.isnan(fps) and not 0 < fps < math.inf:
+        raise ValueError(f"fps must be above 0, got {fps}.")
+    with new_file(path) if suffix else new_folder(path) as target:
+        if suffix:
+            encoding = _encoder(target, UNKNOWN_RATE if math.isnan(fps) else fps)
+        else:
+            encoding = contextlib.nullcontext(functools.partial(_write_picture, target))
+        with encoding as encode:
+            writer = _CheckedWriter(encode)
+            yield writer.write
+            if not writer.count:
+                raise ValueError(f"There is nothing to write to {path}: no frame came.")
+
+
+class _CheckedWriter:
+    def __init__(self, encode: Callable[[int, np.ndarray], None]) -> None:
+        self.count = 0
+        self._encode = encode
+        self._shape: tuple[int, ...] = ()
+
+    def write(self, frame: np.ndarray) -> None:
+        self._shape = self._shape or frame.shape
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+            raise ValueError(
+                f"A frame must be uint8 (H, W, 3), got {frame.dtype} with shape "
+                f"{frame.shape}."
+            )
+        if frame.shape != self._shape:
+            raise ValueError(
+                f"Frame {self.count} is {frame.shape[0]}x{frame.shape[1]}, but the "
+                f"first is {self._shape[0]}x{self._shape[1]}; all frames must be of "
+                "one size."
+            )
+        self._encode(self.count, frame)
+        self.count += 1
 
 
 def write_pictures(folder: Path, frames: np.ndarray) -> None:
     """Writes frames (T, H, W, 3), uint8 RGB, as PNGs into an existing folder."""
     for index, frame in enumerate(frames):
-        picture = folder / f"{index:06d}.png"
-        if not cv2.imwrite(str(picture), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"Could not write {picture}; is there space left?")
+        _write_picture(folder, index, frame)
 
 
-def _read_folder(folder: Path) -> np.ndarray:
+def _write_picture(folder: Path, index: int, frame: np.ndarray) -> None:
+    picture = folder / f"{index:06d}.png"
+    if not cv2.imwrite(str(picture), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"Could not write {picture}; is there space left?")
+
+
+def _checked_shape(source: Path) -> tuple[int, int, int, int]:
+    shapes = [frame.shape for frame in _checked_frames(source)]
+    return len(shapes), shapes[0][0], shapes[0][1], 3
+
+
+def _checked_frames(source: Path) -> Iterator[np.ndarray]:
+    """Yields all frames; raises ValueError for none, several sizes, or a cut file."""
+    missing = 0 if source.is_dir() else missing_bytes(source)
+    if missing:
+        raise ValueError(
+            f"{source} was cut off: the last {missing} bytes of what it says it holds "
+            "are missing; get the whole file."
+        )
+    first: tuple[int, ...] = ()
+    index = -1
+    for index, frame in enumerate(_frames(source)):
+        first = first or frame.shape
+        if frame.shape != first:
+            name, start = f"Frame {index} of {source}", "the first"
+            if source.is_dir():
+                pictures = list_pictures(source)
+                name, start = str(pictures[index]), pictures[0].name
+            raise ValueError(
+                f"{name} is {frame.shape[0]}x{frame.shape[1]}, but {start} is "
+                f"{first[0]}x{first[1]}; all frames must be of one size."
+            )
+        yield frame
+    if index < 0:
+        raise ValueError(f"{source} holds no frames.")
+
+
+def _frames(source: Path) -> Iterator[np.ndarray]:
+    return _pictures(source) if source.is_dir() else _decode(source)
+
+
+def _pictures(folder: Path) -> Iterator[np.ndarray]:
     pictures = list_pictures(folder)
     if not pictures:
         raise ValueError(
             f"The folder {folder} holds no pictures ({', '.join(PICTURES)})."
         )
-    frames: list[np.ndarray] = []
     for picture in pictures:
         # Decoded from bytes, as imread is silent about what it cannot open.
         data = np.frombuffer(picture.read_bytes(), np.uint8)
         frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if frame is None:
             raise ValueError(f"The picture {picture} cannot be read.")
-        if frames and frame.shape != frames[0].shape:
-            raise ValueError(
-                f"{picture} is {frame.shape[0]}x{frame.shape[1]}, but "
-                f"{pictures[0].name} is {frames[0].shape[0]}x{frames[0].shape[1]}; all "
-                "frames must be of one size."
-            )
-        frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    return np.stack(frames)
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
-def _decode(path: Path) -> Iterator[tuple[np.ndarray, float]]:
-    """Yields upright RGB frames with the rate of their stream."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise ValueError(f"{path} has no video stream.")
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate) if stream.average_rate else math.nan
-            for frame in container.decode(stream):
-                pixels = frame.to_ndarray(format="rgb24")
-                # Phones store the turn to upright beside the frames, in degrees.
-                turns = round(frame.rotation / 90) % 4
-                yield np.ascontiguousarray(np.rot90(pixels, turns)), rate
+            yield container, container.streams.video[0]
     except av.error.FFmpegError as error:
         raise ValueError(
             f"{path} cannot be read as a video ({error.strerror}); is it complete?"
         ) from None
 
 
-def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
-    height, width = frames.shape[1:3]
+def _frame_rate(source: Path) -> float:
+    if not source.exists():
+        raise FileNotFoundError(f"There is no video or folder {source}.")
+    if source.is_dir():
+        return math.nan
+    with _opened(source) as (_, stream):
+        return float(stream.average_rate) if stream.average_rate else math.nan
+
+
+def _decode(path: Path) -> Iterator[np.ndarray]:
+    """Yields upright RGB frames."""
+    with _opened(path) as (container, stream):
+        for frame in container.decode(stream):
+            pixels = frame.to_ndarray(format="rgb24")
+            # Phones store the turn to upright beside the frames, in degrees.
+            turns = round(frame.rotation / 90) % 4
+            yield np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+@contextlib.contextmanager
+def _encoder(path: Path, fps: float) -> Iterator[Callable[[int, np.ndarray], None]]:
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", Fraction(fps).limit_denominator(1001), {"crf": _CRF}
         )
-        stream.height, stream.width = height, width
-        stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-        for frame in frames:
+
+        def encode(index: int, frame: np.ndarray) -> None:
+            if index == 0:
+                height, width = frame.shape[:2]
+                stream.height, stream.width = height, width
+                stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
             container.mux(stream.encode(picture))
+
+        yield encode
         container.mux(stream.encode())
 
 

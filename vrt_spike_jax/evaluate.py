@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from vrt_spike_jax.atomic_file import replacing
 from vrt_spike_jax.metrics import psnr, ssim
-from vrt_spike_jax.restore import Restorer, restore_video
+from vrt_spike_jax.restore import restore_video
+from vrt_spike_jax.restorer import Restorer, task_of
 
 PROTOCOL = (
     "PSNR and SSIM on RGB rounded to 8 bits, all frames, no border cut, mean over the "
@@ -34,6 +35,7 @@ def evaluate(
     *,
     tile: Sequence[int],
     overlap: Sequence[int],
+    tiling: str = "blended",
     progress: bool = False,
 ) -> list[Row]:
     """Measures the blurred input, the closed form and the model on the same frames.
@@ -48,6 +50,7 @@ def evaluate(
         spike frame.
       tile: as for `restore_video`.
       overlap: as for `restore_video`.
+      tiling: as for `restore_video`.
       progress: shows a bar on stderr.
 
     Returns:
@@ -55,10 +58,13 @@ def evaluate(
       frames of all clips, and 'per_clip', a list of 'name', 'frames', 'psnr', 'ssim'.
 
     Raises:
-      ValueError: no clips, or one without sharp frames.
+      ValueError: no clips, one without sharp frames, or a model that does not give one
+        frame of the same size for each.
     """
     if not len(clips):
         raise ValueError("there are no clips to evaluate on; the test split is empty.")
+    _check_keeps_shape(model)
+    options = {"tile": tile, "overlap": overlap, "tiling": tiling}
     scores: dict[str, list[Row]] = {method: [] for method in METHODS}
     # Read by index: a clip is large, and is read only when its turn comes.
     with tqdm(
@@ -66,7 +72,7 @@ def evaluate(
     ) as bar:
         for clip in (clips[index] for index in range(len(clips))):
             _check_clip(clip)
-            for method, frames in _methods(model, params, clip, tile, overlap, bar):
+            for method, frames in _methods(model, params, clip, options, bar):
                 scores[method].append(
                     {
                         "name": str(clip["name"]),
@@ -172,8 +178,7 @@ def _methods(
     model: Restorer,
     params: Any,
     clip: Mapping[str, Any],
-    tile: Sequence[int],
-    overlap: Sequence[int],
+    options: Mapping[str, Any],
     bar: tqdm,
 ) -> Iterator[tuple[str, Float[Array | np.ndarray, "t h w 3"]]]:
     """Each method's name and frames, made one after the other."""
@@ -184,11 +189,21 @@ def _methods(
         params,
         clip["blur"],
         clip["spikes"] if model.takes_spikes else None,
-        tile=tile,
-        overlap=overlap,
+        **options,
         progress=lambda done, total: bar.set_postfix(tile=f"{done}/{total}"),
     )
     yield "model", restored
+
+
+def _check_keeps_shape(model: Restorer) -> None:
+    shape = (2, 8, 8, 3)
+    made = task_of(model).restored_shape(shape)
+    if made != shape:
+        raise ValueError(
+            "evaluation compares each restored frame with the sharp one of its blurred "
+            f"frame, but this model makes {made[0]} frames of {made[1]}x{made[2]} from "
+            f"{shape[0]} of {shape[1]}x{shape[2]}; restore videos with it instead."
+        )
 
 
 def _check_clip(clip: Mapping[str, Any]) -> None:

@@ -57,9 +57,9 @@ def restore_video(
       spikes: (T, K, H / s, W / s) rates, the K bins of each frame's own exposure in
         spikes per spike frame, s = 1, 2 or 4; None for a model without spikes.
       tile: (frames, height, width) of the most that the model sees at once; decides the
-        memory. Height and width are multiples of `model.size_multiple`. A model that
-        interpolates has its own number of frames, and those of `tile` and `overlap`
-        count for nothing.
+        memory. Height and width are multiples of `model.size_multiple`; 0 takes all
+        frames or pixels there are. A model that interpolates has its own number of
+        frames, and those of `tile` and `overlap` count for nothing.
       overlap: (frames, height, width) that neighbouring tiles share at least.
       tiling: 'blended', smooth and for videos of any size; or 'official', the public
         PyTorch code's, seams included, to compare numbers with published ones: square
@@ -290,15 +290,17 @@ def _plan_blended(
     ]
     if task.clip_frames:
         # Clips of interpolation are not tiles: nothing of the time is planned here.
-        tile, limits[0] = (1, *tile[1:]), ("frames", 1, 1, 1, 1)
+        limits[0] = ("frames", 1, 1, 1, 1)
     axes = []
     for (name, step, least, bucket, upscale), size, length, shared in zip(
         limits, shape, tile, overlap, strict=False
     ):
+        if length == 0:  # all there is
+            length, shared = max(size, least) + -max(size, least) % step, 0
         if length < least or length % step:
             raise ValueError(
-                f"tile {name} must be a multiple of {step} and at least {least}; got "
-                f"{length} in tile {tile}."
+                f"tile {name} must be a multiple of {step} and at least {least}, or 0 "
+                f"for all; got {length} in tile {tile}."
             )
         if not 0 <= shared <= length - step:
             raise ValueError(

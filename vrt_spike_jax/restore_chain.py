@@ -1,0 +1,109 @@
+"""Several models in turn, each restoring what the one before is still restoring."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from vrt_spike_jax.frame_source import FrameSource, FrameStream
+from vrt_spike_jax.restore import Progress, restore_frames
+from vrt_spike_jax.restorer import Restorer, task_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """A model of a chain; the fields are the arguments of `restore_video`."""
+
+    model: Restorer
+    params: Any
+    tile: Sequence[int]
+    overlap: Sequence[int]
+    tiling: str = "blended"
+
+
+def restore_chain(
+    links: Sequence[Link],
+    blur: FrameSource,
+    spikes: FrameSource | None = None,
+    *,
+    sigma: float | None = None,
+    progress: Progress | None = None,
+) -> FrameStream:
+    """Restores a video by one model after the other, such as x4 and double rate.
+
+    No model rounds what it hands on, and memory does not grow with the video's length.
+
+    Args:
+      links: the models in order, at least one.
+      blur: as for `restore_frames`.
+      spikes: of the first model.
+      sigma: noise level of `blur`, for the one model that is told it.
+      progress: called with (tiles done, tiles in all) of all models together.
+
+    Returns:
+      The frames of the last model.
+
+    Raises:
+      ValueError: as `restore_frames`, or `check_chain`.
+    """
+    check_chain([link.model for link in links], sigma=sigma)
+    counts: dict[int, tuple[int, int]] = {}
+
+    def counted(index: int) -> Progress:
+        def show(done: int, total: int) -> None:
+            counts[index] = (done, total)
+            if progress is not None:
+                progress(*map(sum, zip(*counts.values(), strict=True)))
+
+        return show
+
+    source = blur
+    for index, link in enumerate(links):
+        stream = restore_frames(
+            link.model,
+            link.params,
+            source,
+            spikes if index == 0 else None,
+            tile=link.tile,
+            overlap=link.overlap,
+            tiling=link.tiling,
+            sigma=sigma if task_of(link.model).nonblind else None,
+            progress=counted(index),
+        )
+        source = stream
+    return stream
+
+
+def check_chain(models: Sequence[Restorer], *, sigma: float | None) -> None:
+    """Checks that models can follow each other, before anything is read.
+
+    Raises:
+      ValueError: a model after the first takes spikes, or not exactly those models that
+        are told the noise level get one.
+    """
+    for index, model in enumerate(models[1:], start=2):
+        if model.takes_spikes:
+            raise ValueError(
+                f"model {index} of the chain takes spikes, but only the first sees the "
+                "frames that were recorded with them; put it first."
+            )
+    told = sum(task_of(model).nonblind for model in models)
+    if told > 1:
+        raise ValueError(
+            f"{told} models of the chain are told the noise level, but the video has "
+            "its noise only once; keep one of them."
+        )
+    if told and sigma is None:
+        raise ValueError(
+            "denoising is told the noise level: pass sigma, the standard deviation of "
+            "the noise on the scale 0 to 255."
+        )
+    if sigma is not None and not told:
+        raise ValueError(
+            f"sigma={sigma:g} was given, but no model here is told the noise level; "
+            "leave it out, or use one with nonblind_denoising=True."
+        )
+
+
+def rate_factor(models: Sequence[Restorer]) -> int:
+    """How many times as many frames a second the chain gives."""
+    return 2 ** sum(task_of(model).clip_frames > 0 for model in models)
