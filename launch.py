@@ -4,13 +4,16 @@
   python launch.py --config=configs/cross_attn.py --mode=eval
   python launch.py --config=configs/cross_attn.py --mode=restore \\
       --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
+  python launch.py --config=configs/cross_attn.py --mode=compile [--memory_limit=GIB]
 
 The first builds the data, trains, evaluates on held-out clips and prints the table; the
-same command again continues a run that was cut. The others read the model from the work
-directory, runs/NAME_RECIPE unless --workdir says otherwise.
+same command again continues a run that was cut. The next two read the model from the
+work directory, runs/NAME_RECIPE unless --workdir says otherwise. The last runs nothing:
+it prints the arithmetic and the memory that a configuration takes, or a --workdir.
 """
 
 import argparse
+import functools
 import linecache
 import logging
 import os
@@ -35,7 +38,13 @@ def main(argv: Sequence[str]) -> int:
         options = command_line.parse(argv, __doc__ or "")
         if options.distributed:
             _join_processes()  # before anything asks for a device
-        {"train": _train, "eval": _evaluate, "restore": _restore}[options.mode](options)
+        modes = {
+            "train": _train,
+            "eval": _evaluate,
+            "restore": _restore,
+            "compile": _compile,
+        }
+        return modes[options.mode](options) or 0
     except KeyboardInterrupt:
         print(
             "launch.py: stopped; the same command continues a training.",
@@ -47,7 +56,6 @@ def main(argv: Sequence[str]) -> int:
             raise
         print(f"launch.py: error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _join_processes() -> None:
@@ -208,6 +216,52 @@ def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) ->
     return spikes
 
 
+def _compile(options: argparse.Namespace) -> int:
+    """Prints what a configuration costs; 1 where it needs more than --memory_limit."""
+    import jax
+
+    from configs.load import load_config
+    from vrt_spike_jax import compile_check, compile_report
+    from vrt_spike_jax.optimizer import label_parameters
+
+    if options.workdir:
+        config, _ = _trained(options)
+    else:
+        config = load_config(options.config, options.overrides)
+        _check(config, for_training=False)
+    model = _model(config)
+    unchunked = _model(config, max_chunk=compile_check.UNCHUNKED)
+    trains = options.part != "forward" and compile_check.is_trainable(model)
+    if options.part == "train" and not trains:
+        raise ValueError(
+            f"model.variant={config.model.variant} cannot be trained with this data "
+            "set, whose sharp frames are as many and as large as the blurred ones; "
+            "take --part=forward."
+        )
+    params, labels, programs = _abstract_params(config), None, []
+    if options.part != "train":
+        programs.append(compile_check.forward_program(config, model, unchunked))
+    if trains:
+        _check(config, for_training=True)
+        labels = label_parameters(params, config.optimizer.groups)
+        programs.append(compile_check.train_program(config, model, unchunked))
+    settings = ", ".join(f"{k}={v}" for k, v in config.model.to_dict().items())
+    print(f"config        {config.name}, recipe {config.recipe}")
+    print(f"model         {settings}")
+    print(f"device        {jax.devices()[0].device_kind}")
+    groups = compile_check.parameter_groups(params, labels)
+    print(compile_report.format_parameters(groups), flush=True)
+    limit = options.memory_limit
+    shortages = compile_report.check_programs(
+        programs,
+        memory_limit=limit and limit * 2**30,
+        say=functools.partial(print, flush=True),
+    )
+    for shortage in shortages:
+        print(f"launch.py: {shortage}", file=sys.stderr)
+    return 1 if shortages else 0
+
+
 def _workdir(options: argparse.Namespace, config: Any) -> Path:
     if options.workdir:
         return Path(options.workdir).expanduser().resolve()
@@ -258,7 +312,7 @@ def _abstract_params(config: Any) -> Any:
     return train_state.abstract_params(_model(config), shape)
 
 
-def _model(config: Any) -> Any:
+def _model(config: Any, *, max_chunk: int | None = None) -> Any:
     import jax.numpy as jnp
 
     from vrt_spike_jax import create_model
@@ -269,7 +323,7 @@ def _model(config: Any) -> Any:
         fusion=settings.fusion,
         dtype=jnp.dtype(settings.dtype),
         remat=settings.remat,
-        max_logits=settings.max_logits,
+        max_logits=settings.max_logits if max_chunk is None else max_chunk,
     )
 
 

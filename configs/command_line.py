@@ -2,12 +2,14 @@
 
 import argparse
 import difflib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-MODES = ("train", "eval", "restore")
+MODES = ("train", "eval", "restore", "compile")
+PARTS = ("forward", "train")
 _RESTORE = {
     "input": "video file or folder of pictures to restore",
     "output": "an .mp4 file, or a folder for PNG pictures",
@@ -16,6 +18,10 @@ _RESTORE = {
     "spike_width": "spike pixels; default: the .json beside the .dat",
     "spike_flip": "true where rows are stored bottom-up, else false",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
+}
+_COMPILE = {
+    "part": "forward or train; default: both",
+    "memory_limit": "GiB a device has; what needs more is an error",
 }
 
 
@@ -48,9 +54,10 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     parser.add_argument(
         "--distributed", action="store_true", help="this is one of several processes"
     )
-    group = parser.add_argument_group("--mode=restore")
-    for name, text in _RESTORE.items():
-        group.add_argument(f"--{name}", help=text)
+    for mode, arguments in (("restore", _RESTORE), ("compile", _COMPILE)):
+        group = parser.add_argument_group(f"--mode={mode}")
+        for name, text in arguments.items():
+            group.add_argument(f"--{name}", help=text)
     options, others = parser.parse_known_args(argv)
     options.overrides = [a for a in others if a.startswith("--config.")]
     for argument in others:
@@ -70,14 +77,18 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
 def _check(options: argparse.Namespace) -> None:
     if options.mode not in MODES:
         raise ValueError(_unknown("--mode", options.mode, MODES))
-    given = [name for name in _RESTORE if getattr(options, name) is not None]
-    if given and options.mode != "restore":
-        raise ValueError(f"--{given[0]} belongs to --mode=restore.")
+    for mode, names in (("restore", _RESTORE), ("compile", _COMPILE)):
+        given = [name for name in names if getattr(options, name) is not None]
+        if given and options.mode != mode:
+            raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
     if options.config is None and (options.mode == "train" or not options.workdir):
         raise ValueError(
             "--config is missing; pass one such as --config=configs/cross_attn.py."
         )
     if options.mode == "train":
+        return
+    if options.mode == "compile":
+        _check_compile(options)
         return
     for argument in options.overrides:
         if not argument.startswith(("--config.eval.", "--config.data.dir=")):
@@ -103,6 +114,23 @@ def _check_restore(options: argparse.Namespace) -> None:
     options.spike_width = _whole(options.spike_width, "spike_width")
     options.spike_flip = _flip(options.spike_flip)
     options.exposure = _exposure(options.exposure)
+
+
+def _check_compile(options: argparse.Namespace) -> None:
+    if options.part is not None and options.part not in PARTS:
+        raise ValueError(_unknown("--part", options.part, PARTS))
+    if options.memory_limit is None:
+        return
+    try:
+        limit = float(options.memory_limit)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise ValueError(
+            f"--memory_limit={options.memory_limit} is not a number of GiB above 0, "
+            "such as 16 or 7.5."
+        )
+    options.memory_limit = limit
 
 
 def _check_output(path: Path) -> None:

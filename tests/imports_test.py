@@ -53,7 +53,7 @@ LAYERS = (
         "video_gain",
         "restore",
     },
-    {"train", "evaluate", "report", "compile_check"},
+    {"train", "evaluate", "report", "compile_check", "compile_report"},
 )
 
 

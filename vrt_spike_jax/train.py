@@ -30,7 +30,7 @@ Clip = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
+class Run:
     """What one training run is made of; nothing in it changes while it trains."""
 
     model: nn.Module
@@ -72,7 +72,7 @@ def train_and_evaluate(
         last checkpoint from before that stays.
     """
     workdir = Path(workdir).resolve()
-    run = _prepare(config, model)
+    run = prepare_run(config, model)
     with Checkpoints(
         workdir / "checkpoints", keep=config.train.keep_checkpoints
     ) as checkpoints:
@@ -160,7 +160,13 @@ def _evaluate(
     print(evaluate.format_table(rows))
 
 
-def _prepare(config: Any, model: nn.Module) -> _Run:
+def prepare_run(config: Any, model: nn.Module) -> Run:
+    """What a training needs before its first step; computes and compiles nothing yet.
+
+    Args:
+      config: a run configuration, checked.
+      model: VRT or VRTSpike.
+    """
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     shape = SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
     labels = optimizers.label_parameters(
@@ -179,7 +185,7 @@ def _prepare(config: Any, model: nn.Module) -> _Run:
         seed=config.seed,
         epsilon=config.loss.epsilon,
     )
-    return _Run(
+    return Run(
         model, mesh, labels, abstract, create, compile_on(train_step, abstract, mesh)
     )
 
@@ -187,7 +193,7 @@ def _prepare(config: Any, model: nn.Module) -> _Run:
 def _train(
     config: Any,
     workdir: Path,
-    run: _Run,
+    run: Run,
     state: TrainState,
     position: int,
     *,
@@ -236,7 +242,7 @@ def _is_due(step: int, every: int, last: int) -> bool:
 
 
 def _announce(
-    config: Any, run: _Run, workdir: Path, saved: int | None, *, clips: int
+    config: Any, run: Run, workdir: Path, saved: int | None, *, clips: int
 ) -> None:
     """Prints what is about to happen, with the sizes that decide how long it takes."""
     if jax.process_index() != 0:
@@ -259,7 +265,7 @@ def _announce(
 def _draw(
     config: Any,
     workdir: Path,
-    run: _Run,
+    run: Run,
     state: TrainState,
     clip: Clip,
     step: int,

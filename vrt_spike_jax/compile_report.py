@@ -1,0 +1,163 @@
+"""Tells what programs cost, line by line as it becomes known, and whether they fit."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from tqdm import tqdm
+
+from vrt_spike_jax.compile_check import (
+    Compiled,
+    Cost,
+    Memory,
+    ParameterGroup,
+    Program,
+    compile_program,
+    cost_of,
+)
+
+
+def check_programs(
+    programs: Sequence[Program],
+    *,
+    memory_limit: float | None = None,
+    say: Callable[[str], None],
+) -> list[str]:
+    """Tells what programs cost, each number as soon as it is known.
+
+    Args:
+      programs: traced and compiled one after the other; what is under way shows on
+        stderr.
+      memory_limit: bytes of each device.
+      say: takes the lines of the report.
+
+    Returns:
+      One sentence for each program that needs more than the limit.
+    """
+    shortages = []
+    for program in programs:
+        with show_elapsed(f"tracing the {program.name}"):
+            cost = cost_of(program)
+        say(format_cost(program, cost))
+        with show_elapsed(f"compiling the {program.name}"):
+            compiled = compile_program(program)
+        say(format_compiled(compiled))
+        if memory_limit is None:
+            continue
+        sentence = shortage(program, compiled.memory, memory_limit)
+        if sentence is None:
+            say(f"  fits in       {format_bytes(memory_limit)}")
+        else:
+            say(f"  exceeds       {format_bytes(memory_limit)}")
+            shortages.append(sentence)
+    return shortages
+
+
+def shortage(program: Program, memory: Memory, limit: int | float) -> str | None:
+    """One sentence where a program needs more than a limit of memory, else None.
+
+    Args:
+      program: what was compiled.
+      memory: its need on each device.
+      limit: bytes of each device.
+    """
+    if memory.peak <= limit:
+        return None
+    return (
+        f"the {program.name} needs {format_bytes(memory.peak)} on each device, which "
+        f"is more than the limit of {format_bytes(limit)}; lower {program.savers}."
+    )
+
+
+def format_parameters(groups: Sequence[ParameterGroup]) -> str:
+    """A line for all parameters, and one for each group."""
+
+    def line(name: str, count: int, size: int, note: str = "") -> str:
+        return f"{name:<14}{count:>14,}  {format_bytes(size):>10}{note}"
+
+    lines = [
+        line("parameters", sum(g.count for g in groups), sum(g.bytes for g in groups))
+    ]
+    if len(groups) > 1 or groups[0].is_trained:
+        lines += [
+            line(f"  {g.name}", g.count, g.bytes, "  trained" if g.is_trained else "")
+            for g in groups
+        ]
+    return "\n".join(lines)
+
+
+def format_cost(program: Program, cost: Cost) -> str:
+    """What is known before the compilation, as lines."""
+    total, frame = format_flops(cost.flops), format_flops(cost.flops / program.frames)
+    return "\n".join(
+        [
+            f"{program.name}: {program.work}, {program.devices} device(s)",
+            f"  arithmetic    {total}, {frame} a frame",
+            f"  bytes moved   at most {format_bytes(cost.unfused_bytes)} "
+            "(nothing fused)",
+        ]
+    )
+
+
+def format_compiled(compiled: Compiled) -> str:
+    """What the compilation told, as lines."""
+    memory = compiled.memory
+    sizes = {
+        "arguments": memory.arguments,
+        "outputs": memory.outputs,
+        "aliased": memory.aliased,
+        "temporaries": memory.temporaries,
+        "code": memory.code,
+        "peak": memory.peak,
+    }
+    cached = f", {compiled.from_cache} from the cache" if compiled.from_cache else ""
+    return "\n".join(
+        [
+            f"                at least {format_bytes(compiled.fused_bytes)} a device "
+            "(fused, the body of a loop counted once)",
+            *(f"  {name:<14}{format_bytes(size)}" for name, size in sizes.items()),
+            f"  compile time  {compiled.compile_seconds:.1f} s, "
+            f"{compiled.compilations} compilation(s){cached}",
+        ]
+    )
+
+
+def format_bytes(size: int | float) -> str:
+    """A number of bytes with the unit that fits."""
+    return _with_unit(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+
+
+def format_flops(flops: float) -> str:
+    """A number of floating-point operations with the unit that fits."""
+    return _with_unit(
+        flops, 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP")
+    )
+
+
+@contextlib.contextmanager
+def show_elapsed(text: str) -> Iterator[None]:
+    """Shows on stderr what is under way, and since when, until it is done."""
+    done = threading.Event()
+    with tqdm(desc=text, bar_format="{desc} {elapsed}") as line:
+
+        def tick() -> None:
+            # In a log file, where every line stays, rarely.
+            while not done.wait(1 if sys.stderr.isatty() else 60):
+                line.refresh()
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _with_unit(number: int | float, base: int, units: Sequence[str]) -> str:
+    power = 0
+    while number >= base and power < len(units) - 1:
+        number /= base
+        power += 1
+    return f"{number:.4g} {units[power]}" if power else f"{number:.0f} {units[0]}"
