@@ -118,6 +118,9 @@ def write_config(path: Path, config: ConfigDict) -> None:
 def read_config(path: Path) -> ConfigDict:
     """The locked configuration that a work directory was trained with.
 
+    A directory that vrt_spike_jax.pretrained made from a file of weights states what
+    those decide; the rest of its configuration are the defaults of the full recipe.
+
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: it is not a configuration.
@@ -131,6 +134,8 @@ def read_config(path: Path) -> ConfigDict:
         values = _with_tuples(json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}.") from error
+    if isinstance(values, Mapping) and "weights" in values:
+        values = _with_defaults(values, path)
     found = dict(flat_items(values)) if isinstance(values, Mapping) else {}
     missing = [k for k, _ in flat_items(base.get_config("tiny")) if k not in found]
     if missing:
@@ -139,6 +144,19 @@ def read_config(path: Path) -> ConfigDict:
             "version of the code that wrote it, or train in another --workdir."
         )
     return ConfigDict(values).lock()
+
+
+def _with_defaults(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    config = base.get_config("deblur")
+    known = [key for key, _ in flat_items(config)]
+    for key, _ in flat_items(values):
+        if key not in known and not key.startswith("weights."):
+            raise ValueError(f"{path}: {unknown_key(key, known)}")
+    try:
+        config.update(values)
+    except TypeError as error:
+        raise ValueError(f"{path} holds a value of a wrong type: {error}.") from error
+    return config.to_dict()
 
 
 def require_same(config: ConfigDict, path: Path) -> None:

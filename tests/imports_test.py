@@ -6,6 +6,8 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,10 +42,13 @@ FORBIDDEN = {
 # A module of vrt_spike_jax imports from its own layer or from a lower one, never from a
 # higher one, and never in a circle.
 LAYERS = (
+    {"official_tasks"},
     {"models"},
-    {"losses", "metrics", "pretrained", "atomic_file"},
+    {"losses", "metrics", "official_layout", "official_weights", "atomic_file"},
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
     {
+        "official_files",
+        "pretrained",
         "tiles",
         "official_tiling",
         "frame_source",
@@ -52,6 +57,7 @@ LAYERS = (
         "clip_streams",
         "video_gain",
         "restore",
+        "restore_chain",
     },
     {"train", "evaluate", "report", "compile_check", "compile_report"},
 )
@@ -66,16 +72,18 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_modules(path: Path) -> set[str]:
+def imported_modules(path: Path, *, at_once: bool = False) -> set[str]:
     """Every module that a file imports, at any depth, with relative names resolved.
 
-    `from a import b` counts as `a.b`, since b may be a module.
+    `from a import b` counts as `a.b`, since b may be a module. With `at_once`, only
+    those that are imported with the file, not when one of its functions runs.
     """
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in _nodes_run_at_once(tree) if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -83,6 +91,13 @@ def imported_modules(path: Path) -> set[str]:
             prefix = ".".join([*base, *([node.module] if node.module else [])])
             names.update(f"{prefix}.{alias.name}" for alias in node.names)
     return names
+
+
+def _nodes_run_at_once(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _nodes_run_at_once(child)
 
 
 def layer_of(module: str) -> int | None:
@@ -161,7 +176,7 @@ def test_module_imports(module):
 
 
 def test_package_works_where_tensorflow_is_not_installed():
-    blocked = ("tensorflow", "tensorflow_datasets", "clu")
+    blocked = ("tensorflow", "tensorflow_datasets", "clu", "torch")
     modules = [m for m in ALL_MODULES if m.startswith("vrt_spike_jax")]
     lines = [
         "import sys, importlib",
@@ -183,6 +198,7 @@ def test_package_works_where_tensorflow_is_not_installed():
 def test_every_library_that_is_imported_is_in_the_requirements():
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     declared = {_canonical(name) for name in re.findall(r"(?m)^[\w-]+", text)}
+    optional = declared | _optional_libraries()
     found = []
     # A name may come from several distributions: tensorflow from tensorflow-cpu.
     providers = importlib.metadata.packages_distributions()
@@ -190,9 +206,26 @@ def test_every_library_that_is_imported_is_in_the_requirements():
         for top in sorted({name.split(".")[0] for name in imported_modules(path)}):
             if top in sys.stdlib_module_names or top in {*PACKAGES, "launch"}:
                 continue
-            if not declared & {_canonical(name) for name in providers.get(top, [top])}:
+            # What an extra installs may be imported inside the function that uses it.
+            at_once = top in {
+                name.split(".")[0] for name in imported_modules(path, at_once=True)
+            }
+            allowed = declared if at_once else optional
+            if not allowed & {_canonical(name) for name in providers.get(top, [top])}:
                 found.append(f"{path.relative_to(ROOT)} imports {top}")
     assert not found, "\n".join(found)
+
+
+def _optional_libraries() -> set[str]:
+    """What the extras of pyproject.toml install, the tools of the tests apart."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    return {
+        _canonical(re.match(r"[\w-]+", requirement)[0])
+        for extra, requirements in extras.items()
+        if extra != "test"
+        for requirement in requirements
+    }
 
 
 def _canonical(distribution: str) -> str:

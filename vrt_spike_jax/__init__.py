@@ -5,7 +5,8 @@ from vrt_spike_jax.metrics.ssim import ssim
 from vrt_spike_jax.models.variants import VARIANTS, create_model
 from vrt_spike_jax.models.vrt import VRT
 from vrt_spike_jax.models.vrt_spike import VRTSpike
-from vrt_spike_jax.pretrained import convert_vrt_state_dict
+from vrt_spike_jax.official_files import load_pretrained
+from vrt_spike_jax.official_weights import convert_vrt_state_dict, to_vrt_state_dict
 from vrt_spike_jax.restore import restore_video
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "VRTSpike",
     "convert_vrt_state_dict",
     "create_model",
+    "load_pretrained",
     "psnr",
     "restore_video",
     "ssim",
+    "to_vrt_state_dict",
 ]

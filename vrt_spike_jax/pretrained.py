@@ -1,138 +1,113 @@
-"""Official PyTorch VRT weights as a Flax parameter tree.
+"""Command line: official PyTorch weights to a work directory of launch.py, and back.
 
-The conversion is by name and strict: nothing missing, nothing left over, every shape
-checked, and the buffers a checkpoint carries compared with the ones computed here.
+    python -m vrt_spike_jax.pretrained IN.pth OUT_DIR --task=006
+    python -m vrt_spike_jax.pretrained --to_torch WORKDIR OUT.pth
+
+The first writes OUT_DIR/checkpoints and OUT_DIR/config.json, with which launch.py
+--mode=restore --workdir=OUT_DIR restores videos. The second writes the VRT of such a
+directory, or of a training, as {'params': state_dict}, which the official PyTorch model
+loads with strict=True. Both need PyTorch: pip install -e '.[torch]'.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import traverse_util
+from vrt_spike_jax.models.variants import VARIANTS, nearest_name
+from vrt_spike_jax.official_files import convert_file, export_workdir, load_pretrained
+from vrt_spike_jax.official_tasks import RELEASE_URL, TASKS
+from vrt_spike_jax.official_weights import convert_vrt_state_dict, to_vrt_state_dict
 
-from vrt_spike_jax.models.spynet import MEAN, STD
-from vrt_spike_jax.models.vrt import VRT
-from vrt_spike_jax.models.window_attention import (
-    relative_position_index,
-    sine_position_bias,
+__all__ = ["convert_vrt_state_dict", "load_pretrained", "main", "to_vrt_state_dict"]
+
+_SPYNET = (
+    "--task=spynet is no model that restores; in Python, "
+    "convert_vrt_state_dict(state_dict, model) turns the file of SpyNet into "
+    "{'spynet': ..}, a part of the parameters of a VRT."
 )
 
-Params = dict[str, Any]
-_BUFFER = re.compile(
-    r"(.*\.)?(relative_position_index|position_bias|spynet\.mean|spynet\.std)"
-)
-_SHOWN = 5
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions with one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message.rstrip('.')}; see --help.")
 
 
-def official_name(path: tuple[str, ...]) -> str:
-    """Official state_dict name of a Flax parameter."""
-    *modules, leaf = path
-    name = ".".join(re.sub(r"_(\d+)", r".\1", module) for module in modules)
-    if leaf in ("kernel", "scale"):
-        leaf = "weight"
-    return f"{name}.{leaf}"
-
-
-def _to_flax(value: np.ndarray, leaf: str) -> np.ndarray:
-    """PyTorch layout to Flax layout: the output axis goes last."""
-    if leaf != "kernel" or value.ndim < 2:
-        return value
-    if value.ndim == 5:
-        # Convolutions over (1, n, n): one image at a time.
-        value = value[:, :, 0]
-    return np.moveaxis(value, (0, 1), (-1, -2))
-
-
-def _abstract_params(model: VRT) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
-    channels = model.in_chans + int(model.nonblind_denoising)
-    shape = (1, model.img_size[0], model.min_size, model.min_size, channels)
-    frames = jax.ShapeDtypeStruct(shape, jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), frames)
-    flat: dict[tuple[str, ...], jax.ShapeDtypeStruct] = traverse_util.flatten_dict(
-        variables["params"]
-    )
-    return flat
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(sorted(names)[:_SHOWN])
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
-def _check_buffer(name: str, value: np.ndarray, model: VRT) -> None:
-    kind = name.rsplit(".", 1)[-1]
-    if kind in ("mean", "std"):
-        expected = np.reshape(MEAN if kind == "mean" else STD, (1, 3, 1, 1))
-    elif kind == "position_bias":
-        height, width = model.window_size[1:]
-        expected = sine_position_bias(height, width, value.shape[-1])[None]
-    else:
-        expected = _index_of(name, model)
-    if value.shape != expected.shape or not np.allclose(value, expected, atol=1e-5):
-        raise ValueError(
-            f"buffer {name} differs from the one of this model (shape {value.shape}, "
-            f"expected {expected.shape}): the checkpoint belongs to another "
-            "window_size or variant; create the model of the checkpoint's task."
-        )
-
-
-def _index_of(name: str, model: VRT) -> np.ndarray:
-    frames, height, width = model.window_size
-    if ".residual_group1." in name:
-        frames = 2
-    group = re.match(r"stage8\.(\d+)\.", name)
-    if group and int(group.group(1)) + 6 in model.indep_reconsts:
-        frames = 1
-    return relative_position_index((frames, height, width))
-
-
-def convert_vrt_state_dict(state_dict: Mapping[str, Any], model: VRT) -> Params:
-    """Turns an official state_dict into the parameters of `model`.
-
-    Args:
-      state_dict: official names to arrays in PyTorch layout, or {'params': such a
-        mapping}, the other form of the published files. Buffers may be left out; those
-        present are compared with what the model computes.
-      model: the VRT the weights belong to.
-
-    Returns:
-      The parameter tree, in the model's param_dtype.
-
-    Raises:
-      ValueError: an entry is missing, left over or of another shape; it is named.
-    """
-    if set(state_dict) == {"params"}:
-        state_dict = state_dict["params"]
-    entries = {name: np.asarray(value) for name, value in state_dict.items()}
-    for name in [name for name in entries if _BUFFER.fullmatch(name)]:
-        _check_buffer(name, entries.pop(name), model)
-    flat, missing = {}, []
-    for path, abstract in _abstract_params(model).items():
-        name = official_name(path)
-        if name not in entries:
-            missing.append(name)
-            continue
-        value = _to_flax(entries.pop(name), path[-1])
-        if value.shape != abstract.shape:
-            raise ValueError(
-                f"{name} has shape {value.shape} in Flax layout; the model expects "
-                f"{abstract.shape}: create the model of the checkpoint's task."
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns 0, or 2 after one sentence on a user's mistake."""
+    # orbax notes which of its optional files are absent.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        options = _parse(argv)
+        if options.to_torch:
+            count, fused = export_workdir(options.input, options.output)
+            rest = (
+                "; the spike encoder and the fusions stay behind, since the official "
+                "VRT has no place for them"
+                if fused
+                else ""
             )
-        flat[path] = jnp.asarray(value, model.param_dtype)
-    if missing or entries:
-        found = [
-            f"{label}: {_listed(list(names))}"
-            for label, names in (("missing", missing), ("left over", entries))
-            if names
-        ]
+            print(f"{options.output}: {count:,} parameters of VRT{rest}")
+        else:
+            count = convert_file(options.input, options.output, task=options.task)
+            print(
+                f"{options.output}: {count:,} parameters; restore with python "
+                f"launch.py --mode=restore --workdir={options.output} --input=VIDEO "
+                "--output=PATH"
+            )
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"pretrained: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pretrained: stopped; nothing unfinished was left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    tasks = "".join(
+        f"\n  {number}  {task.file}: {task.purpose}" for number, task in TASKS.items()
+    )
+    parser = _Parser(
+        prog="python -m vrt_spike_jax.pretrained",
+        description=__doc__,
+        epilog=f"The official files, from {RELEASE_URL}:{tasks}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", help="a .pth file; with --to_torch a work directory")
+    parser.add_argument("output", help="a new folder; with --to_torch a new .pth file")
+    parser.add_argument("--task", help=f"what the file is for: {', '.join(VARIANTS)}")
+    parser.add_argument(
+        "--to_torch", action="store_true", help="from a work directory to a .pth file"
+    )
+    options, others = parser.parse_known_args(argv)
+    for argument in others:
+        if not argument.startswith("-"):
+            raise ValueError(
+                f"unexpected argument {argument!r}; one input and one output are taken."
+            )
+        name = argument.partition("=")[0]
+        raise ValueError(nearest_name(name, ["--task", "--to_torch"], "option"))
+    if options.to_torch and options.task is not None:
         raise ValueError(
-            f"the state_dict does not fit the model; {'; '.join(found)}. "
-            "Create the model of the checkpoint's task."
+            "--task has no meaning with --to_torch: the config.json of the directory "
+            "names the model; leave it out."
         )
-    params: Params = traverse_util.unflatten_dict(flat)
-    return params
+    if options.task == "spynet":
+        raise ValueError(_SPYNET)
+    if options.task is None and not options.to_torch:
+        raise ValueError(
+            f"--task is missing; pass the number in the name of the official file: "
+            f"{', '.join(TASKS)}."
+        )
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

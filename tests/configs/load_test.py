@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.check import flat_items
 from configs.load import load_config, override, read_config, require_same, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,3 +141,45 @@ def test_configuration_of_an_older_version_names_what_it_lacks(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"lacks 1 settings, such as model\.remat"):
         read_config(tmp_path / "config.json")
+
+
+WEIGHTS = {
+    "name": "vrt",
+    "recipe": "006",
+    "model": {"variant": "006", "fusion": "none", "dtype": "float32"},
+    "eval": {"tile": [6, 128, 128], "overlap": [2, 32, 32]},
+    "weights": {"file": "006.pth", "sha256": "0", "task": "006"},
+}
+
+
+def test_directory_made_from_weights_is_completed(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(WEIGHTS))
+    config = read_config(path)
+    assert config.is_locked
+    assert (config.model.variant, config.model.dtype) == ("006", "float32")
+    assert config.eval.tile == (6, 128, 128)
+    # What the weights do not decide is that of the full recipe.
+    defaults = load_config(f"{ROOT}/configs/baseline.py:deblur")
+    assert config.data == defaults.data
+    assert config.eval.tfp_short_window == defaults.eval.tfp_short_window
+    keys = {key for key, _ in flat_items(config)}
+    assert keys == {key for key, _ in flat_items(defaults)} | {
+        f"weights.{key}" for key in WEIGHTS["weights"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model": {"varaint": "006"}}, "did you mean 'model.variant'?"),
+        ({"model": 1}, "there is no config key 'model'"),
+        ({"weights": "006.pth"}, "there is no config key 'weights'"),
+        ({"seed": "one"}, "holds a value of a wrong type"),
+    ],
+)
+def test_directory_made_from_weights_is_checked(tmp_path, change, sentence):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(WEIGHTS | change))
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        read_config(path)
