@@ -7,8 +7,8 @@ lack or warn of is provided here, at run time.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
-import os
 import sys
 import types
 import warnings
@@ -55,6 +55,29 @@ def load_network(checkout: Path) -> types.ModuleType:
     return network
 
 
+def task_arguments(checkout: Path) -> dict[str, dict[str, Any]]:
+    """Arguments of the constructor by task number, as the test program gives them."""
+    source = (checkout / "main_test_vrt.py").read_text(encoding="utf-8")
+    found = {}
+    for branch in ast.walk(ast.parse(source)):
+        if not isinstance(branch, ast.If):
+            continue
+        names = [
+            node.value[:3]
+            for node in ast.walk(branch.test)
+            if isinstance(node, ast.Constant) and "_VRT_" in str(node.value)
+        ]
+        first = branch.body[0]
+        if not names or not isinstance(first, ast.Assign):
+            continue
+        call = first.value
+        if not (isinstance(call, ast.Call) and getattr(call.func, "id", "") == "net"):
+            continue
+        arguments = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
+        found.update(dict.fromkeys(names, arguments))
+    return found
+
+
 def parameters_of(model: torch.nn.Module) -> dict[str, list[int]]:
     """Shape of every parameter by its official name; no buffers."""
     return {
@@ -81,13 +104,6 @@ def build(
     assert not found.unexpected_keys
     assert all(name.endswith(_BUFFERS) for name in found.missing_keys)
     return model.eval()
-
-
-def use_threads(count: int) -> None:
-    """Bounds PyTorch's threads; 0 leaves them as they are."""
-    if count:
-        torch.set_num_threads(count)
-        os.environ["OMP_NUM_THREADS"] = str(count)
 
 
 def as_input(frames: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
