@@ -37,7 +37,7 @@ class ClipRestorer:
         self._columns = columns
         self._spike_scale = spike_scale
         self._gain = gain
-        self._noise = None if noise_level is None else np.float32(noise_level)
+        self._noise = None if noise_level is None else jnp.float32(noise_level)
         self._tile_done = tile_done
 
     def frames_of(self, count: int) -> int:

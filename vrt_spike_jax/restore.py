@@ -41,7 +41,7 @@ def restore_video(
     tile: Sequence[int],
     overlap: Sequence[int],
     tiling: str = "blended",
-    sigma: float | None = None,
+    sigma: int | float | None = None,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, "t2 h2 w2 3"]:
     """Restores a video of any length, height and width.
@@ -109,7 +109,7 @@ def restore_frames(
     tile: Sequence[int],
     overlap: Sequence[int],
     tiling: str = "blended",
-    sigma: float | None = None,
+    sigma: int | float | None = None,
     progress: Progress | None = None,
 ) -> FrameStream:
     """Restores a video as a stream, in memory that does not grow with its length.
@@ -206,7 +206,7 @@ def _check_shapes(
     spike_scale_of((1, *found), (1, *shape))
 
 
-def _check_sigma(task: Task, sigma: float | None) -> None:
+def _check_sigma(task: Task, sigma: int | float | None) -> None:
     if task.nonblind and sigma is None:
         raise ValueError(
             "this model is told the noise level: pass sigma, the standard deviation of "

@@ -25,7 +25,7 @@ def restore_chain(
     blur: FrameSource,
     spikes: FrameSource | None = None,
     *,
-    sigma: float | None = None,
+    sigma: int | float | None = None,
     progress: Progress | None = None,
 ) -> FrameStream:
     """Restores a video by one model after the other, such as x4 and double rate.
@@ -73,7 +73,7 @@ def restore_chain(
     return stream
 
 
-def check_chain(models: Sequence[Restorer], *, sigma: float | None) -> None:
+def check_chain(models: Sequence[Restorer], *, sigma: int | float | None) -> None:
     """Checks that models can follow each other, before anything is read.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipeline import spike_dat
-from data_pipeline.recording import load_spikes
+from data_pipeline.recording import Recording, load_spikes
 from data_pipeline.representations import voxel_grid
 
 EXPOSURE = [[2.0, 11.0], [14.0, 23.0], [26.5, 34.25]]
@@ -106,3 +106,12 @@ def test_what_does_not_fit_is_refused(
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no spike file"):
         load(tmp_path / "none.dat")
+
+
+def test_slices_are_those_of_the_whole(dat: Path) -> None:
+    describe(dat)
+    recording = Recording(dat, num_frames=3, height=12, width=20, num_bins=4)
+    assert recording.shape == (3, 4, 6, 10)
+    whole = load(dat)
+    for start, stop in ((0, 2), (1, 3), (0, 1), (2, 9)):
+        np.testing.assert_array_equal(recording[start:stop], whole[start:stop])

@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline.video_files import read_video, write_pictures, write_video
+from data_pipeline import video_files
+from data_pipeline.video_files import (
+    VideoReader,
+    new_video,
+    read_video,
+    write_pictures,
+    write_video,
+)
 
 
 def smooth_frames(height: int, width: int, count: int = 5) -> np.ndarray:
@@ -135,3 +142,57 @@ def test_a_folder_in_use_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="not an empty folder"):
         write_video(tmp_path, np.zeros((1, 4, 4, 3), np.uint8), fps=25)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "pictures"])
+def test_slices_are_those_of_the_whole_and_decode_each_frame_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / name
+    write_video(path, smooth_frames(16, 32, 9), fps=10)
+    whole, rate = read_video(path)
+    reader = VideoReader(path)
+    assert reader.shape == (9, 16, 32, 3)
+    assert reader.fps == rate or math.isnan(rate)
+    opened, read = [], video_files._frames
+    monkeypatch.setattr(
+        video_files, "_frames", lambda path: opened.append(path) or read(path)
+    )
+    expected = whole.astype(np.float32) / 255
+    for start, stop in ((0, 3), (1, 4), (3, 3), (6, 8), (7, 20)):
+        frames = reader[start:stop]
+        assert frames.dtype == np.float32
+        np.testing.assert_array_equal(frames, expected[start:stop])
+    assert opened == []
+    np.testing.assert_array_equal(reader[2:5], expected[2:5])
+    assert len(opened) == 1
+
+
+def test_opening_finds_damage_far_from_the_beginning(tmp_path: Path) -> None:
+    write_pictures(tmp_path, np.zeros((30, 4, 4, 3), np.uint8))
+    (tmp_path / "000029.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match="000029.png cannot be read"):
+        VideoReader(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "pictures"])
+def test_a_video_that_is_not_finished_leaves_nothing(tmp_path: Path, name: str) -> None:
+    frame = np.zeros((16, 16, 3), np.uint8)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        new_video(tmp_path / name, fps=25) as write,
+    ):
+        write(frame)
+        raise KeyboardInterrupt
+    with (
+        pytest.raises(ValueError, match="nothing to write"),
+        new_video(tmp_path / name, fps=25),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match="Frame 1 is 16x18, but the first is 16x16"),
+        new_video(tmp_path / name, fps=25) as write,
+    ):
+        write(frame)
+        write(np.zeros((16, 18, 3), np.uint8))
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,25 @@
+"""The gain of a video in one pass is that of the whole arrays."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vrt_spike_jax.models.spike_encoder import match_gain
+from vrt_spike_jax.video_gain import video_gain
+
+
+@pytest.mark.parametrize("frames", [1, 4, 11])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_it_equals_match_gain(frames, scale):
+    rng = np.random.default_rng(frames)
+    blur = rng.random((frames, 16, 24, 3), np.float32)
+    spikes = rng.random((frames, 3, 16 // scale, 24 // scale), np.float32)
+    gain = video_gain(blur, spikes, spike_scale=scale)
+    expected = match_gain(jnp.asarray(spikes[None]), jnp.asarray(blur[None]))
+    assert gain.shape == expected.shape
+    np.testing.assert_allclose(gain, expected, rtol=1e-5)
+
+
+def test_without_a_spike_it_is_one():
+    blur = np.ones((2, 8, 8, 3), np.float32)
+    assert video_gain(blur, np.zeros((2, 3, 8, 8), np.float32), spike_scale=1) == 1
