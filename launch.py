@@ -4,6 +4,8 @@
   python launch.py --config=configs/cross_attn.py --mode=eval
   python launch.py --config=configs/cross_attn.py --mode=restore \\
       --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
+  python launch.py --workdir=DIR --mode=restore [--then=DIR ...] [--sigma=NOISE] \\
+      --input=VIDEO_OR_FOLDER --output=PATH
   python launch.py --config=configs/cross_attn.py --mode=compile [--memory_limit=GIB]
 
 The first builds the data, trains, evaluates on held-out clips and prints the table; the
@@ -148,8 +150,60 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
-    config, workdir = _trained(options)
-    takes_spikes = config.model.fusion != "none"
+    runs = [_trained(options)]
+    runs += [_run_of(Path(then), options.overrides) for then in options.then or ()]
+    models = [_model(config) for config, _ in runs]
+    _check_restore(options, runs[0][1], models)
+    import numpy as np
+    from tqdm import tqdm
+
+    from data_pipeline import video_files
+    from vrt_spike_jax import checkpoint, restore_chain
+
+    for _, workdir in runs:
+        checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
+    video = video_files.VideoReader(options.input)
+    spikes = None
+    if models[0].takes_spikes:
+        spikes = _spikes(options, runs[0][0], video.shape)
+    links = [
+        restore_chain.Link(
+            *_model_and_params(config, workdir),
+            config.eval.tile,
+            config.eval.overlap,
+            config.eval.tiling,
+        )
+        for config, workdir in runs
+    ]
+    rate = video.fps * restore_chain.rate_factor(models)
+    with tqdm(desc="restoring", unit="tile") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        frames = restore_chain.restore_chain(
+            links, video, spikes, sigma=options.sigma, progress=show
+        )
+        with video_files.new_video(options.output, fps=rate) as write:
+            for frame in frames:
+                write(np.round(frame * 255).astype(np.uint8))
+    count, height, width, _ = frames.shape
+    plays = f" at {rate:g} frames per second"
+    if rate != rate:  # NaN: not known
+        at = video_files.UNKNOWN_RATE
+        plays = f", which do not say their rate and play at {at:g} a second"
+    plays = plays if Path(options.output).suffix else ""
+    print(f"{count} frames of {height}x{width} written to {options.output}{plays}")
+
+
+def _check_restore(
+    options: argparse.Namespace, workdir: Path, models: Sequence[Any]
+) -> None:
+    """What --spikes and --sigma must be for these models, before anything is read."""
+    from vrt_spike_jax import restore_chain
+
+    takes_spikes = models[0].takes_spikes
     if takes_spikes and options.spikes is None:
         raise ValueError(
             f"the model in {workdir} restores with spikes; pass --spikes=FILE.dat, or "
@@ -160,42 +214,14 @@ def _restore(options: argparse.Namespace) -> None:
             f"the model in {workdir} takes no spikes (model.fusion is 'none'); leave "
             "--spikes out, or take a model such as that of configs/cross_attn.py."
         )
-    import numpy as np
-    from tqdm import tqdm
-
-    from data_pipeline import video_files
-    from vrt_spike_jax import checkpoint, restore_video
-
-    checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
-    frames, rate = video_files.read_video(options.input)
-    spikes = _spikes(options, config, frames.shape) if takes_spikes else None
-    model, params = _model_and_params(config, workdir)
-    with tqdm(desc="restoring", unit="tile") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        restored = restore_video(
-            model,
-            params,
-            frames.astype(np.float32) / 255,
-            spikes,
-            tile=config.eval.tile,
-            overlap=config.eval.overlap,
-            progress=show,
-        )
-    video_files.write_video(
-        options.output, np.round(restored * 255).astype(np.uint8), fps=rate
-    )
-    print(f"{len(frames)} frames written to {options.output}")
+    restore_chain.check_chain(models, sigma=options.sigma)
 
 
 def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) -> Any:
-    """The voxel grids of a recording, for frames of a shape (T,H,W,3)."""
+    """The recording beside frames of a shape (T,H,W,3), read as it is needed."""
     from data_pipeline import recording
 
-    spikes = recording.load_spikes(
+    spikes = recording.Recording(
         options.spikes,
         num_frames=shape[0],
         height=shape[1],
@@ -270,16 +296,24 @@ def _workdir(options: argparse.Namespace, config: Any) -> Path:
 
 def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
     """The configuration and the directory of an earlier training."""
-    from configs.load import load_config, override, read_config
+    from configs.load import load_config
 
     chosen = load_config(options.config) if options.config else None
-    workdir = _workdir(options, chosen)
-    config = override(read_config(workdir / "config.json"), options.overrides)
+    config, workdir = _run_of(_workdir(options, chosen), options.overrides)
     if chosen is not None and chosen.name != config.name:
         raise ValueError(
             f"{workdir} was trained as {config.name!r}, which is not "
             f"--config={options.config}; leave one of --config and --workdir out."
         )
+    return config, workdir
+
+
+def _run_of(workdir: Path, overrides: Sequence[str]) -> tuple[Any, Path]:
+    """The checked configuration of a work directory, and its full path."""
+    from configs.load import override, read_config
+
+    workdir = workdir.expanduser().resolve()
+    config = override(read_config(workdir / "config.json"), overrides)
     _check(config, for_training=False)
     return config, workdir
 

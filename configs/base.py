@@ -104,11 +104,12 @@ def _deblur() -> ConfigDict:
                 "picture_every": 5000,  # steps; 0: no pictures
             },
             "eval": {
-                "tile": (12, 256, 256),  # frames, height, width restored at once
+                "tile": (12, 256, 256),  # frames, height, width at once; 0: all
                 "overlap": (2, 32, 32),  # frames, height, width shared by tiles
                 "tfp_short_window": 25,  # spike frames of the closed form's sharp light
             },
             "mesh": {
+                "tiling": "blended",  # blended, or official: the public code's, seams
                 "data": -1,  # devices that share the batch; -1: all that are left
                 "fsdp": 1,  # devices that share each parameter (and the batch)
             },

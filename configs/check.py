@@ -7,6 +7,7 @@ from typing import Any
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
+TILINGS = ("blended", "official")
 FROZEN = "frozen"
 
 # Smallest value of each number; every number of a configuration stands in one table.
@@ -65,6 +66,7 @@ def check(
     _choice("model.fusion", config.model.fusion, fusions)
     _choice("model.dtype", config.model.dtype, DTYPES)
     _choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    _choice("eval.tiling", config.eval.tiling, TILINGS)
     for key, smallest in _AT_LEAST.items():
         value = _at(config, key)
         _require(value >= smallest, f"{key} is {value}; it must be at least {smallest}")
@@ -241,18 +243,27 @@ def _check_evaluation(settings: Any, smallest_size: int, exposure: int) -> None:
             "width",
         )
     _require(
-        tile[0] >= 2
-        and all(size >= smallest_size and size % 8 == 0 for size in tile[1:]),
+        (tile[0] == 0 or tile[0] >= 2)
+        and all(
+            size == 0 or (size >= smallest_size and size % 8 == 0) for size in tile[1:]
+        ),
         f"eval.tile is {tuple(tile)}; it must be at least 2 frames, and a height and "
-        f"width that are multiples of 8 and at least {smallest_size}",
+        f"width that are multiples of 8 and at least {smallest_size}, or 0 for all",
     )
     _require(
         all(
-            0 <= o <= t - new
+            t == 0 or 0 <= o <= t - new
             for o, t, new in zip(overlap, tile, (1, 8, 8), strict=True)
         ),
         f"eval.overlap is {tuple(overlap)}; each number must be at least 0, and less "
         f"than that of eval.tile={tuple(tile)} by 1 frame and 8 pixels at least",
+    )
+    _require(
+        settings.tiling != "official"
+        or (tile[1] == tile[2] and overlap[1] == overlap[2]),
+        f"eval.tiling is 'official', which has square patches, but eval.tile is "
+        f"{tuple(tile)} and eval.overlap {tuple(overlap)}; make height and width of "
+        "each equal",
     )
 
 

@@ -18,6 +18,8 @@ _RESTORE = {
     "spike_width": "spike pixels; default: the .json beside the .dat",
     "spike_flip": "true where rows are stored bottom-up, else false",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
+    "sigma": "noise level for denoising: standard deviation, 0 to 255 is white",
+    "then": "work directory of the model that follows; may be given again",
 }
 _COMPILE = {
     "part": "forward or train; default: both",
@@ -57,7 +59,8 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     for mode, arguments in (("restore", _RESTORE), ("compile", _COMPILE)):
         group = parser.add_argument_group(f"--mode={mode}")
         for name, text in arguments.items():
-            group.add_argument(f"--{name}", help=text)
+            action = "append" if name == "then" else "store"
+            group.add_argument(f"--{name}", help=text, action=action)
     options, others = parser.parse_known_args(argv)
     options.overrides = [a for a in others if a.startswith("--config.")]
     for argument in others:
@@ -114,6 +117,7 @@ def _check_restore(options: argparse.Namespace) -> None:
     options.spike_width = _whole(options.spike_width, "spike_width")
     options.spike_flip = _flip(options.spike_flip)
     options.exposure = _exposure(options.exposure)
+    options.sigma = _noise(options.sigma)
 
 
 def _check_compile(options: argparse.Namespace) -> None:
@@ -169,6 +173,21 @@ def _whole(text: str | None, name: str) -> int | None:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"--{name}={text} is not a number of spike pixels.")
     return int(text)
+
+
+def _noise(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = math.nan
+    if not 0 <= sigma < math.inf:
+        raise ValueError(
+            f"--sigma={text} is not a noise level of at least 0, such as 20; white is "
+            "255."
+        )
+    return sigma
 
 
 def _flip(text: str | None) -> bool | None:

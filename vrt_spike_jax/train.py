@@ -141,6 +141,7 @@ def _evaluate(
         test_clips,
         tile=tuple(config.eval.tile),
         overlap=tuple(config.eval.overlap),
+        tiling=config.eval.tiling,
         progress=True,
     )
     evaluate.write_results(
@@ -275,17 +276,20 @@ def _draw(
     params = sharding.to_host(state.params)
     if jax.process_index() != 0:
         return
-    frames, height, width = config.eval.tile
+    # A tile of 0 is all there is.
+    frames, height, width = (size or None for size in config.eval.tile)
     blur = clip["blur"][:frames, :height, :width]
     scale = clip["blur"].shape[1] // clip["spikes"].shape[2]
-    spikes = clip["spikes"][:frames, :, : height // scale, : width // scale]
+    rows, columns = (-(-size // scale) for size in blur.shape[1:3])
+    spikes = clip["spikes"][:frames, :, :rows, :columns]
     restored = restore_video(
         run.model,
         params,
         blur,
         spikes if run.model.takes_spikes else None,
-        tile=(frames, height, width),
+        tile=tuple(config.eval.tile),
         overlap=tuple(config.eval.overlap),
+        tiling=config.eval.tiling,
     )
     middle = len(blur) // 2
     sharp = clip["sharp"][:frames, :height, :width]

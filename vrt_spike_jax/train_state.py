@@ -38,7 +38,11 @@ class SpikeShape:
 def init_params(model: nn.Module, key: Array, shape: SpikeShape) -> PyTree:
     """Random float32 parameters; traced on the smallest input that the model takes."""
     frames, size = model.min_frames, model.min_size
-    blur: Float[Array, "b t h w c"] = jnp.zeros((1, frames, size, size, 3), jnp.float32)
+    # Denoising is told the noise level in a fourth channel.
+    told = getattr(getattr(model, "vrt", model), "nonblind_denoising", False)
+    channels = 3 + int(told)
+    blur: Float[Array, "b t h w c"]
+    blur = jnp.zeros((1, frames, size, size, channels), jnp.float32)
     if not model.takes_spikes:
         return model.init(key, blur)["params"]
     size //= shape.spike_scale
