@@ -357,7 +357,7 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
         fusion=settings.fusion,
         dtype=jnp.dtype(settings.dtype),
         remat=settings.remat,
-        max_logits=settings.max_logits if max_chunk is None else max_chunk,
+        max_chunk=settings.max_chunk if max_chunk is None else max_chunk,
     )
 
 

@@ -52,8 +52,11 @@ def _deblur() -> ConfigDict:
                 "variant": "deblur",  # a name in vrt_spike_jax.VARIANTS
                 "fusion": "none",  # none: RGB only
                 "dtype": "bfloat16",  # of the computation; parameters are float32
-                "remat": True,  # compute blocks again in the backward pass: less memory
-                "max_logits": 2**26,  # attention logits that exist at once: memory
+                # Stages that the backward pass computes again: less memory, more time.
+                "remat": tuple(f"stage{i}" for i in range(1, 9)),
+                # Numbers that a layer's temporaries (logits, hidden features, samples)
+                # hold at once; what is left of the memory are the features themselves.
+                "max_chunk": 2**26,
             },
             "data": {
                 "dir": f"{CACHE}/data",  # prepared data sets; ~ is the home directory
@@ -106,10 +109,10 @@ def _deblur() -> ConfigDict:
             "eval": {
                 "tile": (12, 256, 256),  # frames, height, width at once; 0: all
                 "overlap": (2, 32, 32),  # frames, height, width shared by tiles
+                "tiling": "blended",  # blended, or official: the public code's, seams
                 "tfp_short_window": 25,  # spike frames of the closed form's sharp light
             },
             "mesh": {
-                "tiling": "blended",  # blended, or official: the public code's, seams
                 "data": -1,  # devices that share the batch; -1: all that are left
                 "fsdp": 1,  # devices that share each parameter (and the batch)
             },
@@ -119,8 +122,8 @@ def _deblur() -> ConfigDict:
 
 def _shrink_to_tiny(config: ConfigDict) -> None:
     """A model and a data set that two CPU cores train in minutes."""
-    config.model.update(variant="tiny", dtype="float32", remat=False)
-    config.model.max_logits = 2**20  # what a CPU's cache holds is also the fastest
+    config.model.update(variant="tiny", dtype="float32", remat=())
+    config.model.max_chunk = 2**20  # what a CPU's cache holds is also the fastest
     config.data.update(num_frames=3, crop_size=48, batch_size=2)
     config.data.embedded.update(
         train_clips=48, test_clips=4, num_frames=6, height=128, width=160, max_blur=12.0

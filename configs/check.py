@@ -25,7 +25,7 @@ _AT_LEAST = {
     "optimizer.b1": 0,
     "optimizer.b2": 0,
     "train.steps": 1,
-    "model.max_logits": 1,
+    "model.max_chunk": 1,
     "train.log_every": 1,
     "train.checkpoint_every": 1,
     "train.keep_checkpoints": 1,

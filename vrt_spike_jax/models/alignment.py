@@ -121,15 +121,12 @@ def align_features(
     """
     b, d = x.shape[:2]
     merge = (2 * b * (d - 1), *x.shape[2:4])
-    sources, warped, flows = [], [], []
+    sources, flows = [], []
     for hop, pair in enumerate(hops, 1):
         source, flow = _hop_sources(x, pair, hop)
-        source = source.reshape(*merge, -1)
-        flow = flow.reshape(*merge, 2)
-        sources.append(source)
-        flows.append(flow)
-        warped.append(flow_warp(source, flow))
+        sources.append(source.reshape(*merge, -1))
+        flows.append(flow.reshape(*merge, 2))
     target = _both(x[:, :-1], x[:, 1:]).reshape(*merge, -1)
-    aligned = deform(sources, warped, target, flows)
+    aligned = deform(sources, target, flows)
     aligned = aligned.reshape(2 * b, d - 1, *aligned.shape[1:])
     return _pad_ends(aligned[:b], aligned[b:])

@@ -11,7 +11,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from vrt_spike_jax.models.chunking import map_chunks, map_module_chunks
+from vrt_spike_jax.models.warping import flow_warp
 
 _TAPS = 9
 
@@ -22,6 +25,8 @@ def deform_conv2d(
     mask: Float[Array, "n h w 9 g"],
     kernel: Float[Array, "3 3 ci co"],
     bias: Float[Array, " co"],
+    *,
+    max_chunk: int = 2**20,
 ) -> Float[Array, "n h w co"]:
     """3x3 convolution whose taps are displaced and weighted per pixel.
 
@@ -31,34 +36,54 @@ def deform_conv2d(
       mask: weight of each tap, per offset group.
       kernel: output channels are split evenly over the convolution's groups.
       bias: added to the output.
+      max_chunk: the most samples (elements) that exist at once; the chunk of output
+        pixels follows from it.
     """
     n, h, w, c = x.shape
     offset_groups = offset.shape[4]
     groups = c // kernel.shape[2]
-    tap = jnp.arange(3, dtype=offset.dtype) - 1
-    tap_y = jnp.repeat(tap, 3).reshape(1, 1, 1, _TAPS, 1)
-    tap_x = jnp.tile(tap, 3).reshape(1, 1, 1, _TAPS, 1)
-    row = jnp.arange(h, dtype=offset.dtype)[None, :, None, None, None]
-    row = row + tap_y + offset[..., 0]
-    column = jnp.arange(w, dtype=offset.dtype)[None, None, :, None, None]
-    column = column + tap_x + offset[..., 1]
-    columns = bilinear_rows(
-        x.reshape(n, h, w, offset_groups, c // offset_groups), row, column, mask
+    weights = rearrange(kernel, "kh kw ci (g co) -> g (kh kw ci) co", g=groups)
+    x = x.reshape(n, h, w, offset_groups, c // offset_groups)
+
+    def pixels(
+        place: Int[Array, " p"],
+        offset: Float[Array, "p 9 g 2"],
+        mask: Float[Array, "p 9 g"],
+    ) -> Float[Array, "p co"]:
+        frame, row, column = place // (h * w), place // w % h, place % w
+        tap = jnp.arange(_TAPS) // 3 - 1, jnp.arange(_TAPS) % 3 - 1
+        row, column = (
+            (position[:, None] + shift[None])[..., None].astype(offset.dtype)
+            for position, shift in zip((row, column), tap, strict=True)
+        )
+        samples = bilinear_samples(
+            x, frame, row + offset[..., 0], column + offset[..., 1], mask
+        )
+        samples = rearrange(samples, "p t (g og) c -> g p (t og c)", g=groups)
+        # One plain matrix product a group: several times faster than a batched one.
+        parts = [part @ weight for part, weight in zip(samples, weights, strict=True)]
+        return jnp.concatenate(parts, -1)
+
+    out: Array = map_chunks(
+        pixels,
+        (
+            jnp.arange(n * h * w, dtype=jnp.int32),
+            offset.reshape(n * h * w, *offset.shape[3:]),
+            mask.reshape(n * h * w, *mask.shape[3:]),
+        ),
+        numbers=_TAPS * c,
+        max_chunk=max_chunk,
     )
-    columns = rearrange(columns, "n h w t (g og) c -> g (n h w) (t og c)", g=groups)
-    kernel = rearrange(kernel, "kh kw ci (g co) -> g (kh kw ci) co", g=groups)
-    # One plain matrix product a group: several times faster than a batched one.
-    out = [part @ weight for part, weight in zip(columns, kernel, strict=True)]
-    joined = jnp.concatenate(out, -1).reshape(n, h, w, -1)
-    return joined + bias.astype(joined.dtype).reshape(1, 1, 1, -1)
+    return out.reshape(n, h, w, -1) + bias.astype(out.dtype).reshape(1, 1, 1, -1)
 
 
-def bilinear_rows(
+def bilinear_samples(
     x: Float[Array, "n h w g c"],
-    row: Float[Array, "n h2 w2 t g"],
-    column: Float[Array, "n h2 w2 t g"],
-    weight: Float[Array, "n h2 w2 t g"],
-) -> Float[Array, "n h2 w2 t g c"]:
+    frame: Int[Array, " p"],
+    row: Float[Array, "p t g"],
+    column: Float[Array, "p t g"],
+    weight: Float[Array, "p t g"],
+) -> Float[Array, "p t g c"]:
     """Weighted bilinear samples of x, each group at its own places; 0 outside.
 
     Gathers and sums over one flat list of places, which keeps the gradient's scatter
@@ -66,8 +91,8 @@ def bilinear_rows(
     """
     n, h, w, groups, channels = x.shape
     rows = x.reshape(n * h * w * groups, channels)
-    frame = jnp.arange(n, dtype=jnp.int32)[:, None, None, None, None]
-    group = jnp.arange(groups, dtype=jnp.int32).reshape(1, 1, 1, 1, groups)
+    first = (frame * h)[:, None, None]
+    group = jnp.arange(groups, dtype=jnp.int32)[None, None]
     top, left = jnp.floor(row), jnp.floor(column)
     down, right = row - top, column - left
 
@@ -76,7 +101,7 @@ def bilinear_rows(
         share = jnp.where(inside, share * weight, 0).astype(rows.dtype)
         y = jnp.clip(y, 0, h - 1).astype(jnp.int32)
         x_ = jnp.clip(x_, 0, w - 1).astype(jnp.int32)
-        index = ((frame * h + y) * w + x_) * groups + group
+        index = ((first + y) * w + x_) * groups + group
         pixels = rows.at[index.reshape(-1)].get(mode="promise_in_bounds")
         return pixels * share.reshape(-1, 1)
 
@@ -90,12 +115,16 @@ def bilinear_rows(
 
 
 class DCNv2PackFlowGuided(nn.Module):
-    """Aligns neighbouring frames' features to a target by flow plus learned offsets."""
+    """Aligns neighbouring frames' features to a target by flow plus learned offsets.
+
+    Targets are independent, and go through all of it in chunks.
+    """
 
     channels: int
     pa_frames: int
     deformable_groups: int
     max_residue: float
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -103,7 +132,6 @@ class DCNv2PackFlowGuided(nn.Module):
     def __call__(
         self,
         sources: list[Float[Array, "n h w c"]],
-        warped: list[Float[Array, "n h w c"]],
         target: Float[Array, "n h w c"],
         flows: list[Float[Array, "n h w 2"]],
     ) -> Float[Array, "n h w c"]:
@@ -111,11 +139,29 @@ class DCNv2PackFlowGuided(nn.Module):
 
         Args:
           sources: neighbouring frames' features, nearest first.
-          warped: the same, warped by their flow.
           target: features of the frame to align to.
           flows: flow from the target into each source, pixels.
         """
+        _, h, w, _ = target.shape
+        # The samples have a chunk of their own; what is left are the offsets.
+        numbers = h * w * 3 * _TAPS * self.deformable_groups
+        aligned: Array = map_module_chunks(
+            lambda module, *operands: module._align(*operands),
+            self,
+            (sources, target, flows),
+            numbers=numbers,
+            max_chunk=self.max_chunk,
+        )
+        return aligned
+
+    def _align(
+        self,
+        sources: list[Float[Array, "n h w c"]],
+        target: Float[Array, "n h w c"],
+        flows: list[Float[Array, "n h w 2"]],
+    ) -> Float[Array, "n h w c"]:
         coordinates = jnp.promote_types(self.dtype, jnp.float32)
+        warped = [flow_warp(x, flow) for x, flow in zip(sources, flows, strict=True)]
         guide = [*warped, target, *(flow.astype(self.dtype) for flow in flows)]
         raw = self._offsets(jnp.concatenate(guide, -1)).astype(coordinates)
         groups = self.deformable_groups
@@ -138,7 +184,9 @@ class DCNv2PackFlowGuided(nn.Module):
             "bias", nn.initializers.zeros, (self.channels,), self.param_dtype
         )
         x = jnp.concatenate(sources, -1).astype(self.dtype)
-        return deform_conv2d(x, offset + flow, mask, kernel, bias)
+        return deform_conv2d(
+            x, offset + flow, mask, kernel, bias, max_chunk=self.max_chunk
+        )
 
     def _offsets(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w o"]:
         features = [self.channels] * 3 + [3 * _TAPS * self.deformable_groups]

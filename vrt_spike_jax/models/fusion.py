@@ -42,7 +42,7 @@ class CrossAttentionFusion(nn.Module):
 
     num_heads: int
     window: int
-    max_logits: int = 2**20
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -62,7 +62,7 @@ class CrossAttentionFusion(nn.Module):
         key_value = nn.Dense(2 * c, name="key_value", **dtypes)(spikes)
         q = self._windows(query[:, :, None]) * (c // self.num_heads) ** -0.5
         k, v = (self._windows(x) for x in jnp.split(key_value, 2, -1))
-        out = attend(q, k, v, bias=self._bias(steps), max_logits=self.max_logits)
+        out = attend(q, k, v, bias=self._bias(steps), max_chunk=self.max_chunk)
         window = self.window
         out = rearrange(
             out,

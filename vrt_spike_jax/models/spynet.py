@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from vrt_spike_jax.models.chunking import map_module_chunks
 from vrt_spike_jax.models.warping import flow_warp, resize_bilinear
 
 # Mean and standard deviation of ImageNet, RGB in [0, 1]; float32 as in the published
@@ -54,9 +55,10 @@ class BasicModule(nn.Module):
 
 
 class SpyNet(nn.Module):
-    """Flow between two images, coarse to fine."""
+    """Flow between two images, coarse to fine; pairs go through it in chunks."""
 
     features: tuple[int, ...] = (32, 64, 32, 16)
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -71,6 +73,19 @@ class SpyNet(nn.Module):
         Returns:
           Flows (x, y) at scales 1, 1/2, 1/4 and 1/8, in pixels of their own scale.
         """
+        h, w = reference.shape[1:3]
+        flows: list[Array] = map_module_chunks(
+            lambda module, *images: module._flows(*images),
+            self,
+            (reference, neighbour),
+            numbers=h * w * max(self.features),
+            max_chunk=self.max_chunk,
+        )
+        return flows
+
+    def _flows(
+        self, reference: Float[Array, "n h w 3"], neighbour: Float[Array, "n h w 3"]
+    ) -> list[Float[Array, "n h2 w2 2"]]:
         h, w = reference.shape[1:3]
         padded = (-(-h // _STRIDE) * _STRIDE, -(-w // _STRIDE) * _STRIDE)
         references = self._pyramid(reference, padded)

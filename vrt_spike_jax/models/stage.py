@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.alignment import FlowPair, align_features
+from vrt_spike_jax.models.chunking import map_module_chunks
 from vrt_spike_jax.models.deform_conv import DCNv2PackFlowGuided
 from vrt_spike_jax.models.tmsa import TMSAG, MlpGEGLU, layer_norm
 from vrt_spike_jax.models.window_attention import Window
@@ -86,18 +87,37 @@ class Stage(nn.Module):
         x = self._group(2, self.depth - mutual_depth, self.window, x, train)
         if not self.pa_frames:
             return x
+        align = nn.remat(Stage._align) if self.options["remat"] else Stage._align
+        aligned: Array = align(self, x, hops)
+        return aligned
+
+    def _align(
+        self, x: Float[Array, "b d h w c"], hops: list[FlowPair]
+    ) -> Float[Array, "b d h w c"]:
+        """Fuses with each frame its neighbours' features, aligned to it."""
+        precision = {key: self.options[key] for key in ("dtype", "param_dtype")}
+        max_chunk = self.options["max_chunk"]
         deform = DCNv2PackFlowGuided(
             self.channels,
             self.pa_frames,
             self.deformable_groups,
             self.max_residue,
+            max_chunk,
             name="pa_deform",
             **precision,
         )
         backward, forward = align_features(deform, x, hops)
-        fused = jnp.concatenate([x, backward, forward], -1)
-        width = fused.shape[-1]
-        return MlpGEGLU(width, self.channels, name="pa_fuse", **precision)(fused)
+        width = 3 * self.channels
+        fuse = MlpGEGLU(width, self.channels, name="pa_fuse", **precision)
+        tokens = [part.reshape(-1, self.channels) for part in (x, backward, forward)]
+        fused: Array = map_module_chunks(
+            lambda fuse, *parts: fuse(jnp.concatenate(parts, -1)),
+            fuse,
+            tuple(tokens),
+            numbers=width,
+            max_chunk=max_chunk,
+        )
+        return fused.reshape(x.shape)
 
     def _group(
         self,

@@ -6,18 +6,21 @@ Source: Liang et al., arXiv 2201.12288, section 3.2 and figure 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from vrt_spike_jax.models.chunking import count_chunks, map_module_chunks
 from vrt_spike_jax.models.window_attention import (
     Window,
     WindowAttention,
     shift_region_ids,
+    tokens_of_windows,
     window_partition,
     window_reverse,
 )
@@ -41,16 +44,16 @@ class DropPath(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b d h w c"], train: bool
-    ) -> Float[Array, "b d h w c"]:
-        """Needs the `dropout` generator when `train` is set and the rate is not 0."""
+    def __call__(self, samples: int, train: bool) -> Float[Array, " samples"] | None:
+        """Factor of the branch for each sample; None where it is 1 for all.
+
+        Needs the `dropout` generator when `train` is set and the rate is not 0.
+        """
         if not train or self.rate == 0.0:
-            return x
+            return None
         keep = 1.0 - self.rate
-        shape = (x.shape[0], 1, 1, 1, 1)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
-        return x * (kept / keep).astype(x.dtype)
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (samples,))
+        return kept / keep
 
 
 class MlpGEGLU(nn.Module):
@@ -88,8 +91,25 @@ def layer_norm(name: str, *, dtype: DTypeLike, param_dtype: DTypeLike) -> nn.Lay
     )
 
 
+class _Windows(NamedTuple):
+    """The windows of a clip, and what a block has to know of each."""
+
+    tokens: Float[Array, "windows n c"]
+    # From `shift_region_ids`; None without shift.
+    region_ids: Int[Array, "windows n"] | None
+    # False for padding; None where there is none.
+    real: Bool[Array, "windows n"] | None
+    # Factors of the two branches, for stochastic depth.
+    keep_attention: Float[Array, " windows"] | None
+    keep_mlp: Float[Array, " windows"] | None
+
+
 class TMSA(nn.Module):
-    """One block: windowed (mutual and) self attention, then the feed-forward layer."""
+    """One block: windowed (mutual and) self attention, then the feed-forward layer.
+
+    All of it happens inside a window, so chunks of windows pass through the whole block
+    one after another; `max_chunk` as of `chunking.count_chunks`.
+    """
 
     channels: int
     num_heads: int
@@ -99,7 +119,7 @@ class TMSA(nn.Module):
     mlp_ratio: float = 2.0
     qkv_bias: bool = True
     drop_path: float = 0.0
-    max_logits: int = 2**20
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -108,48 +128,93 @@ class TMSA(nn.Module):
         self, x: Float[Array, "b d h w c"], train: bool = False
     ) -> Float[Array, "b d h w c"]:
         """Adds both branches to x."""
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        drop_path = DropPath(self.drop_path)
-        attended = self._attend(layer_norm("norm1", **dtypes)(x))
-        x = x + drop_path(attended, train)
-        mlp = MlpGEGLU(
-            int(self.channels * self.mlp_ratio), self.channels, name="mlp", **dtypes
-        )
-        return x + drop_path(mlp(layer_norm("norm2", **dtypes)(x)), train)
-
-    def _attend(self, x: Float[Array, "b d h w c"]) -> Float[Array, "b d h w c"]:
-        _, *size, _ = x.shape
+        samples, *size, _ = x.shape
         window, shift = fit_window(size, self.window, self.shift)
-        # Padding follows the norm, and padded tokens take part: the official order.
         pad = [(0, -extent % step) for extent, step in zip(size, window, strict=True)]
         x = jnp.pad(x, [(0, 0), *pad, (0, 0)])
-        _, *padded, _ = x.shape
-        region_ids = None
+        padded = x.shape[1:4]
+        x = jnp.roll(x, [-step for step in shift], (1, 2, 3))
+        tokens = window_partition(x, window)
+
+        def for_every_sample(one: Array | np.ndarray) -> Array:
+            return jnp.tile(jnp.asarray(one), (samples, 1))
+
+        region_ids = real = None
         if any(shift):
-            x = jnp.roll(x, [-step for step in shift], (1, 2, 3))
-            region_ids = jnp.asarray(shift_region_ids(padded, window, shift))
-        windows = self._attention(window_partition(x, window), region_ids)
-        x = window_reverse(windows, window, padded)
-        if any(shift):
-            x = jnp.roll(x, shift, (1, 2, 3))
+            region_ids = for_every_sample(shift_region_ids(padded, window, shift))
+        if padded != tuple(size):
+            real = for_every_sample(_real_tokens(size, padded, window, shift))
+        keep = [DropPath(self.drop_path)(samples, train) for _ in range(2)]
+        windows = _Windows(
+            tokens,
+            region_ids,
+            real,
+            *(
+                None if k is None else jnp.repeat(k, tokens.shape[0] // samples)
+                for k in keep
+            ),
+        )
+        numbers = self._numbers(tokens.shape[1])
+        count, _ = count_chunks(tokens.shape[0], numbers, self.max_chunk)
+        tokens = map_module_chunks(
+            lambda block, windows: block._block(windows, recompute=count > 1),
+            self,
+            (windows,),
+            numbers=numbers,
+            max_chunk=self.max_chunk,
+        )
+        x = jnp.roll(window_reverse(tokens, window, padded), shift, (1, 2, 3))
         return x[:, : size[0], : size[1], : size[2]]
 
-    def _attention(
-        self,
-        windows: Float[Array, "windows n c"],
-        region_ids: Int[Array, "regions n"] | None,
+    @property
+    def _hidden(self) -> int:
+        return int(self.channels * self.mlp_ratio)
+
+    def _numbers(self, tokens: int) -> int:
+        """Elements of the largest temporary of a window."""
+        return tokens * max(self.num_heads * tokens, 3 * self.channels, self._hidden)
+
+    def _block(
+        self, windows: _Windows, *, recompute: bool
     ) -> Float[Array, "windows n c"]:
-        return WindowAttention(
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        x = windows.tokens
+        normed = layer_norm("norm1", **dtypes)(x)
+        if windows.real is not None:
+            # Padding is zero after the norm, and takes part: the official order.
+            normed = jnp.where(windows.real[..., None], normed, 0)
+        attended = WindowAttention(
             self.channels,
             self.window,
             self.num_heads,
             self.mutual,
             self.qkv_bias,
-            self.max_logits,
+            self.max_chunk,
+            recompute,
             self.dtype,
             self.param_dtype,
             name="attn",
-        )(windows, region_ids)
+        )(normed, windows.region_ids)
+        x = x + _kept(attended, windows.keep_attention)
+        mlp = MlpGEGLU(self._hidden, self.channels, name="mlp", **dtypes)
+        return x + _kept(mlp(layer_norm("norm2", **dtypes)(x)), windows.keep_mlp)
+
+
+def _kept(
+    branch: Float[Array, "windows n c"], factor: Float[Array, " windows"] | None
+) -> Float[Array, "windows n c"]:
+    if factor is None:
+        return branch
+    return branch * factor.astype(branch.dtype)[:, None, None]
+
+
+def _real_tokens(
+    size: Sequence[int], padded: Sequence[int], window: Window, shift: Window
+) -> Bool[np.ndarray, "windows n"]:
+    """Which tokens of the shifted windows of one padded clip are not padding."""
+    real = np.zeros(padded, bool)
+    real[: size[0], : size[1], : size[2]] = True
+    return tokens_of_windows(np.roll(real, [-step for step in shift], (0, 1, 2)), window)
 
 
 class TMSAG(nn.Module):
@@ -164,7 +229,7 @@ class TMSAG(nn.Module):
     qkv_bias: bool = True
     drop_path: tuple[float, ...] = ()
     remat: bool = False
-    max_logits: int = 2**20
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -186,7 +251,7 @@ class TMSAG(nn.Module):
                 self.mlp_ratio,
                 self.qkv_bias,
                 self.drop_path[i] if self.drop_path else 0.0,
-                self.max_logits,
+                self.max_chunk,
                 self.dtype,
                 self.param_dtype,
                 name=f"blocks_{i}",

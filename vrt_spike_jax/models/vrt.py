@@ -23,6 +23,7 @@ from vrt_spike_jax.models.alignment import (
     compose_hops,
     estimate_flows,
 )
+from vrt_spike_jax.models.chunking import map_module_chunks
 from vrt_spike_jax.models.spynet import SpyNet
 from vrt_spike_jax.models.stage import RTMSA, Reshape, Stage, dense
 from vrt_spike_jax.models.tmsa import layer_norm
@@ -47,6 +48,9 @@ _RESHAPE_OF_STAGE: tuple[Reshape, ...] = (
     "up",
     "up",
 )
+# Where blocks can be computed again in the backward pass; stage8 are all reconstruction
+# groups.
+STAGES = tuple(f"stage{i}" for i in range(1, 9))
 # Width of the heads of super-resolution and interpolation, fixed in the official code.
 _HEAD_FEATURES = 64
 
@@ -54,9 +58,11 @@ _HEAD_FEATURES = 64
 class VRT(nn.Module):
     """Restores a clip of frames; argument names are the official constructor's.
 
-    Beyond them: `spynet_features`, the widths inside SpyNet's modules; `remat`, to
-    compute blocks again in the backward pass instead of storing them; `max_logits`, the
-    most attention logits that exist at once; `dtype` of the computation (flow,
+    Beyond them: `spynet_features`, the widths inside SpyNet's modules; `remat`,
+    the stages ('stage1' to 'stage8') that are computed again in the backward pass
+    instead of being stored; `max_chunk`, the most elements of any layer's temporaries
+    (logits, hidden features, deformable samples) that exist at once, beside the
+    features themselves; `dtype` of the computation (flow,
     coordinates and softmax stay in float32 or better) and `param_dtype`.
     """
 
@@ -77,8 +83,8 @@ class VRT(nn.Module):
     deformable_groups: int = 16
     nonblind_denoising: bool = False
     spynet_features: tuple[int, ...] = (32, 64, 32, 16)
-    remat: bool = False
-    max_logits: int = 2**20
+    remat: tuple[str, ...] = ()
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -104,11 +110,14 @@ class VRT(nn.Module):
             tuple(float(rate) for rate in drops[a:b])
             for a, b in zip(starts, starts[1:], strict=False)
         ]
-        options = self._options()
         if self.pa_frames:
             flow_dtype = jnp.promote_types(self.dtype, jnp.float32)
             self.spynet = SpyNet(
-                self.spynet_features, flow_dtype, self.param_dtype, name="spynet"
+                self.spynet_features,
+                self.max_chunk,
+                flow_dtype,
+                self.param_dtype,
+                name="spynet",
             )
         width = self.embed_dims[0]
         self.conv_first = self._frame_conv(width, "conv_first")
@@ -124,11 +133,12 @@ class VRT(nn.Module):
                 self.deformable_groups,
                 10 / 2 ** _SCALE_OF_STAGE[i],
                 drop_paths[i],
-                options,
-                name=f"stage{i + 1}",
+                self._options(STAGES[i]),
+                name=STAGES[i],
             )
             for i in range(7)
         ]
+        options = self._options(STAGES[7])
         self.reconstruction_norm = layer_norm("stage8_0_1", **self._precision())
         self.reconstruction_linear = dense(self.embed_dims[7], "stage8_0_2", options)
         self.reconstruction = [
@@ -180,16 +190,20 @@ class VRT(nn.Module):
             raise ValueError(f"pa_frames must be 0, 2, 4 or 6; got {self.pa_frames}.")
         if self.upscale not in (1, 4):
             raise ValueError(f"upscale must be 1 or 4; got {self.upscale}.")
+        if not set(self.remat) <= set(STAGES):
+            raise ValueError(
+                f"remat must hold names of {', '.join(STAGES)}; got {self.remat}."
+            )
 
     def _precision(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, stage: str) -> dict[str, Any]:
         return {
             "mlp_ratio": self.mlp_ratio,
             "qkv_bias": self.qkv_bias,
-            "remat": self.remat,
-            "max_logits": self.max_logits,
+            "remat": stage in self.remat,
+            "max_chunk": self.max_chunk,
             **self._precision(),
         }
 
@@ -241,12 +255,25 @@ class VRT(nn.Module):
         x = x + self._body(x, hops, train, fuse)
         if self.upscale == 1:
             return self.conv_last(x) + images
+        b, d, h, w, _ = x.shape
+        enlarged: Array = map_module_chunks(
+            lambda model, *operands: model._enlarge(*operands),
+            self,
+            (x.reshape(b * d, h, w, -1), images.reshape(b * d, h, w, -1)),
+            numbers=16 * h * w * _HEAD_FEATURES,
+            max_chunk=self.max_chunk,
+        )
+        return enlarged.reshape(b, d, *enlarged.shape[1:])
+
+    def _enlarge(
+        self, x: Float[Array, "n h w c"], images: Float[Array, "n h w 3"]
+    ) -> Float[Array, "n h4 w4 3"]:
+        """Frames of four times the size, each from its own features."""
         x = nn.leaky_relu(self.conv_before_upsample(x), 0.01)
         for layer in self.upsample[:2]:
             x = nn.leaky_relu(_pixel_shuffle(layer(x)), 0.1)
         x = self.conv_last(self.upsample[2](x))
-        height, width = (4 * size for size in images.shape[2:4])
-        return x + resize_bilinear(images, height, width)
+        return x + resize_bilinear(images, *x.shape[1:3])
 
     def _interpolate(
         self, frames: Float[Array, "b d h w c"], train: bool, fuse: Fuse | None
@@ -319,9 +346,9 @@ class VRT(nn.Module):
             )
 
 
-def _pixel_shuffle(x: Float[Array, "b d h w c"]) -> Float[Array, "b d h2 w2 c2"]:
+def _pixel_shuffle(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
     """Trades four channels for 2x2 pixels, colour-major as in PyTorch."""
-    return rearrange(x, "b d h w (c y x) -> b d (h y) (w x) c", y=2, x=2)
+    return rearrange(x, "n h w (c y x) -> n (h y) (w x) c", y=2, x=2)
 
 
 def flows_of(

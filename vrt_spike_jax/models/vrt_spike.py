@@ -77,7 +77,7 @@ class VRTSpike(nn.Module):
             place: fusion(
                 num_heads=self.fusion_heads,
                 window=self.fusion_window,
-                max_logits=self.vrt.max_logits,
+                max_chunk=self.vrt.max_chunk,
                 name=f"fusion_{place}",
                 **precision,
             )

@@ -19,6 +19,8 @@ from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from vrt_spike_jax.models.chunking import map_chunks
+
 Window = tuple[int, int, int]
 # Added to the logits of token pairs that a cyclic shift has made neighbours.
 _MASK_LOGIT = -100.0
@@ -53,6 +55,17 @@ def window_reverse(
     )
 
 
+def tokens_of_windows(values: np.ndarray, window: Window) -> np.ndarray:
+    """Cuts one number a place, (d, h, w), into windows, (windows, n)."""
+    return rearrange(
+        values,
+        "(nd d) (nh h) (nw w) -> (nd nh nw) (d h w)",
+        d=window[0],
+        h=window[1],
+        w=window[2],
+    )
+
+
 def shift_region_ids(size: Sequence[int], window: Window, shift: Window) -> np.ndarray:
     """Region of each token after a cyclic shift, (windows, n) int32.
 
@@ -72,13 +85,7 @@ def shift_region_ids(size: Sequence[int], window: Window, shift: Window) -> np.n
         shape = [1, 1, 1]
         shape[axis] = length
         ids = ids * 3 + region.reshape(shape)
-    return rearrange(
-        ids,
-        "(nd d) (nh h) (nw w) -> (nd nh nw) (d h w)",
-        d=window[0],
-        h=window[1],
-        w=window[2],
-    )
+    return tokens_of_windows(ids, window)
 
 
 def relative_position_index(window: Window) -> np.ndarray:
@@ -131,21 +138,15 @@ def sine_position_bias(height: int, width: int, channels: int) -> np.ndarray:
     return np.concatenate([rows, columns], -1).reshape(height * width, 2 * half)
 
 
-def _chunks(windows: int, logits_per_window: int, max_logits: int) -> tuple[int, int]:
-    """Number and size of even chunks of windows with at most `max_logits` each."""
-    limit = max(1, max_logits // logits_per_window)
-    count = -(-windows // limit)
-    return count, -(-windows // count)
-
-
 def attend(
     q: Float[Array, "windows heads n d"],
     k: Float[Array, "windows heads m d"],
     v: Float[Array, "windows heads m d"],
     *,
     bias: Float[Array, "heads n m"] | None = None,
-    region_ids: Int[Array, "regions n"] | None = None,
-    max_logits: int,
+    region_ids: Int[Array, "windows n"] | None = None,
+    max_chunk: int,
+    recompute: bool = False,
 ) -> Float[Array, "windows heads n d"]:
     """Softmax attention inside each window, in chunks of windows.
 
@@ -154,16 +155,17 @@ def attend(
       k: keys.
       v: values.
       bias: added to the logits of every window.
-      region_ids: from `shift_region_ids`; the windows of one clip, in order.
-      max_logits: the most logits (elements) that exist at once; the chunk of windows
+      region_ids: from `shift_region_ids`, for all windows.
+      max_chunk: the most logits (elements) that exist at once; the chunk of windows
         follows from it. The backward pass computes them again, chunk by chunk.
+      recompute: whether the backward pass computes the logits again where they fit into
+        one chunk, too: for callers that cut the windows into chunks themselves.
     """
-    windows, heads, n, _ = q.shape
+    _, heads, n, _ = q.shape
     m = k.shape[2]
     accumulate = jnp.promote_types(q.dtype, jnp.float32)
 
-    def attend_chunk(operands: tuple[Array, Array, Array, Array | None]) -> Array:
-        q, k, v, ids = operands
+    def attend_chunk(q: Array, k: Array, v: Array, ids: Array | None) -> Array:
         logits = jnp.einsum("bhnd,bhmd->bhnm", q, k, preferred_element_type=accumulate)
         if bias is not None:
             logits = logits + bias.astype(accumulate)[None]
@@ -181,27 +183,20 @@ def attend(
         )
         return (out / total).astype(v.dtype)
 
-    if region_ids is not None:
-        region_ids = jnp.tile(region_ids, (windows // region_ids.shape[0], 1))
-    count, size = _chunks(windows, heads * n * m, max_logits)
-    operands = (q, k, v, region_ids)
-    if count == 1:
-        return attend_chunk(operands)
-
-    def chunked(x: Array) -> Array:
-        # The last chunk is filled with windows of zeros, whose answers are dropped.
-        padding = [(0, count * size - windows)] + [(0, 0)] * (x.ndim - 1)
-        return jnp.pad(x, padding).reshape(count, size, *x.shape[1:])
-
-    out = jax.lax.map(jax.checkpoint(attend_chunk), jax.tree.map(chunked, operands))
-    return out.reshape(count * size, *out.shape[2:])[:windows]
+    out: Array = map_chunks(
+        jax.checkpoint(attend_chunk) if recompute else attend_chunk,
+        (q, k, v, region_ids),
+        numbers=heads * n * m,
+        max_chunk=max_chunk,
+    )
+    return out
 
 
 class WindowAttention(nn.Module):
     """Attention of the tokens of one window: self, or self and mutual.
 
     Mutual attention needs a window of two frames: the tokens of frame 1 get what the
-    queries of frame 2 find in frame 1, and the reverse.
+    queries of frame 2 find in frame 1, and the reverse. `recompute`: as of `attend`.
     """
 
     channels: int
@@ -209,7 +204,8 @@ class WindowAttention(nn.Module):
     num_heads: int
     mutual: bool
     qkv_bias: bool = True
-    max_logits: int = 2**20
+    max_chunk: int = 2**20
+    recompute: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -217,7 +213,7 @@ class WindowAttention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "windows n c"],
-        region_ids: Int[Array, "regions n"] | None = None,
+        region_ids: Int[Array, "windows n"] | None = None,
     ) -> Float[Array, "windows n c"]:
         """Attends within each window; `region_ids` as of `shift_region_ids`."""
         n = x.shape[1]
@@ -232,11 +228,7 @@ class WindowAttention(nn.Module):
         index = relative_position_index(self.window)[:n, :n]
         bias = jnp.transpose(table[index], (2, 0, 1))
         q, k, v = self._heads(dense(3 * self.channels, "qkv_self")(x))
-        out = self._merge(
-            attend(
-                q, k, v, bias=bias, region_ids=region_ids, max_logits=self.max_logits
-            )
-        )
+        out = self._merge(self._attend(q, k, v, region_ids, bias))
         if self.mutual:
             out = jnp.concatenate([self._mutual(x, region_ids), out], -1)
         return dense(self.channels, "proj", use_bias=True)(out)
@@ -244,7 +236,7 @@ class WindowAttention(nn.Module):
     def _mutual(
         self,
         x: Float[Array, "windows n c"],
-        region_ids: Int[Array, "regions n"] | None,
+        region_ids: Int[Array, "windows n"] | None,
     ) -> Float[Array, "windows n c"]:
         code = sine_position_bias(*self.window[1:], self.channels)
         position = jnp.asarray(np.tile(code, (2, 1)), self.dtype)
@@ -254,19 +246,33 @@ class WindowAttention(nn.Module):
         )
         first, second = slice(None, half), slice(half, None)
 
+        # As published, the regions of frame 1 serve both: the first and the last frame
+        # of a clip, neighbours after a shift in time, stay unmasked.
+        ids = None if region_ids is None else region_ids[:, :half]
+
         def look(query: slice, key: slice) -> Array:
-            return attend(
-                q[:, :, query],
-                k[:, :, key],
-                v[:, :, key],
-                # As published, the regions of frame 1 serve both: the first and the
-                # last frame of a clip, neighbours after a shift in time, stay unmasked.
-                region_ids=None if region_ids is None else region_ids[:, :half],
-                max_logits=self.max_logits,
-            )
+            return self._attend(q[:, :, query], k[:, :, key], v[:, :, key], ids)
 
         aligned = jnp.concatenate([look(second, first), look(first, second)], 2)
         return self._merge(aligned)
+
+    def _attend(
+        self,
+        q: Float[Array, "windows heads n d"],
+        k: Float[Array, "windows heads n d"],
+        v: Float[Array, "windows heads n d"],
+        region_ids: Int[Array, "windows n"] | None,
+        bias: Float[Array, "heads n n"] | None = None,
+    ) -> Float[Array, "windows heads n d"]:
+        return attend(
+            q,
+            k,
+            v,
+            bias=bias,
+            region_ids=region_ids,
+            max_chunk=self.max_chunk,
+            recompute=self.recompute,
+        )
 
     def _dense(
         self, features: int, name: str, use_bias: bool | None = None

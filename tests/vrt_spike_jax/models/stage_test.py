@@ -13,7 +13,7 @@ OPTIONS = {
     "mlp_ratio": 2.0,
     "qkv_bias": True,
     "remat": False,
-    "max_logits": 2**20,
+    "max_chunk": 2**20,
     "dtype": jnp.float32,
     "param_dtype": jnp.float32,
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from vrt_spike_jax.models.tmsa import TMSAG, DropPath, MlpGEGLU, fit_window
+from vrt_spike_jax.models.tmsa import TMSA, TMSAG, DropPath, MlpGEGLU, fit_window
 
 RNG = np.random.default_rng(23)
 
@@ -39,23 +39,30 @@ def test_the_window_fits_the_clip(size, window, shift):
 
 def test_dropped_paths_are_whole_samples_and_keep_the_mean():
     rate, samples = 0.25, 4000
-    x = jnp.asarray(1 + RNG.random((samples, 1, 2, 2, 3)), jnp.float32)
     key = jax.random.key(3)
-    out = DropPath(rate).apply({}, x, True, rngs={"dropout": key})
-    ratio = np.asarray(out / x).reshape(samples, -1)
-    kept = ratio[:, 0] > 0
-    np.testing.assert_allclose(ratio[kept], 1 / (1 - rate), rtol=1e-6)
-    assert not np.any(ratio[~kept])
+    factor = np.asarray(DropPath(rate).apply({}, samples, True, rngs={"dropout": key}))
+    assert factor.shape == (samples,)
+    kept = factor > 0
+    np.testing.assert_allclose(factor[kept], 1 / (1 - rate), rtol=1e-6)
+    assert not np.any(factor[~kept])
     # Four standard deviations of a binomial share.
     bound = 4 * np.sqrt(rate * (1 - rate) / samples)
     assert abs(kept.mean() - (1 - rate)) < bound
-    assert abs(ratio.mean() - 1) < bound / (1 - rate)
+    assert abs(factor.mean() - 1) < bound / (1 - rate)
 
 
 def test_paths_are_kept_outside_training_and_at_rate_zero():
-    x = jnp.asarray(RNG.random((2, 1, 2, 2, 3)), jnp.float32)
-    np.testing.assert_array_equal(DropPath(0.9).apply({}, x, False), x)
-    np.testing.assert_array_equal(DropPath(0.0).apply({}, x, True), x)
+    assert DropPath(0.9).apply({}, 2, False) is None
+    assert DropPath(0.0).apply({}, 2, True) is None
+
+
+def test_a_dropped_path_leaves_its_sample_as_it_was():
+    block = TMSA(8, 2, (2, 4, 4), (1, 2, 2), True, drop_path=0.999999)
+    x = jnp.asarray(RNG.normal(size=(2, 4, 8, 8, 8)), jnp.float32)
+    params = filled(jax.eval_shape(block.init, jax.random.key(0), x)["params"])
+    dropout = {"dropout": jax.random.key(1)}
+    out = jax.jit(lambda p, x: block.apply({"params": p}, x, True, rngs=dropout))
+    np.testing.assert_array_equal(out(params, x), x)
 
 
 def test_the_feed_forward_layer_is_gated_by_an_exact_gelu():
@@ -107,3 +114,43 @@ def test_shifted_windows_carry_over_the_border_of_windows(run, params):
     expected = np.zeros((4, 8, 8), bool)
     expected[:3, :6, :6] = True
     np.testing.assert_array_equal(reached, expected)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("train", [False, True])
+def test_chunks_of_windows_equal_all_at_once(mutual, train):
+    def block(max_chunk):
+        # In float64, where sums in another order agree to the last digits.
+        return TMSA(
+            8,
+            2,
+            (2, 4, 4),
+            (1, 2, 2),
+            mutual,
+            drop_path=0.5,
+            max_chunk=max_chunk,
+            dtype=jnp.float64,
+            param_dtype=jnp.float64,
+        )
+
+    with jax.enable_x64(True):
+        # Padding in every dimension, a shift, two samples.
+        x = jnp.asarray(RNG.normal(size=(2, 3, 7, 9, 8)))
+        shapes = jax.eval_shape(block(1).init, jax.random.key(0), x)["params"]
+        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), filled(shapes))
+
+        def run(max_chunk):
+            def total(params, x):
+                rngs = {"dropout": jax.random.key(2)}
+                out = block(max_chunk).apply({"params": params}, x, train, rngs=rngs)
+                return (out**2).sum(), out
+
+            return jax.jit(jax.grad(total, (0, 1), has_aux=True))(params, x)
+
+        whole = run(10**9)
+        # One window at a time, and five, which do not divide the 24 there are.
+        for max_chunk in (1, 5 * 32 * 64):
+            for found, expected in zip(
+                jax.tree.leaves(run(max_chunk)), jax.tree.leaves(whole), strict=True
+            ):
+                np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

@@ -45,20 +45,20 @@ def test_chunks_equal_the_plain_softmax(masked):
         jnp.asarray(RNG.normal(size=(14, 2, 8, 4)), jnp.float32) for _ in range(3)
     )
     bias = jnp.asarray(RNG.normal(size=(2, 8, 8)), jnp.float32)
-    ids = jnp.asarray(RNG.integers(0, 2, (7, 8)), jnp.int32) if masked else None
+    ids = jnp.asarray(RNG.integers(0, 2, (14, 8)), jnp.int32) if masked else None
     logits = jnp.einsum("whnd,whmd->whnm", q, k) + bias[None]
     if masked:
-        same = jnp.tile(ids[:, :, None] == ids[:, None], (2, 1, 1))[:, None]
+        same = (ids[:, :, None] == ids[:, None])[:, None]
         logits = jnp.where(same, logits, logits - 100)
     expected = jax.nn.softmax(logits) @ v
 
-    def total(q, max_logits):
-        out = attend(q, k, v, bias=bias, region_ids=ids, max_logits=max_logits)
+    def total(q, max_chunk):
+        out = attend(q, k, v, bias=bias, region_ids=ids, max_chunk=max_chunk)
         return (out**2).sum(), out
 
     # Windows one by one, in fours with two missing from the last, and all at once.
-    for max_logits in (1, 4 * 128, 10**9):
-        gradient, out = jax.grad(total, has_aux=True)(q, max_logits)
+    for max_chunk in (1, 4 * 128, 10**9):
+        gradient, out = jax.grad(total, has_aux=True)(q, max_chunk)
         np.testing.assert_allclose(out, expected, atol=1e-5)
         whole, _ = jax.grad(total, has_aux=True)(q, 10**9)
         np.testing.assert_allclose(gradient, whole, atol=1e-5)
