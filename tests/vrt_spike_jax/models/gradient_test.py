@@ -87,3 +87,9 @@ def test_every_parameter_has_the_gradient_of_the_public_code():
 @pytest.mark.parametrize("name", OTHER_CASES)
 def test_every_task_has_the_gradients_of_the_public_code(name):
     assert_gradients(name)
+
+
+@pytest.mark.slow
+def test_gradients_do_not_depend_on_what_bounds_the_memory():
+    remat = ("stage1", "stage3", "stage4", "stage6", "stage8")
+    assert_gradients("gradient_deblur", remat=remat, max_chunk=2**14)
