@@ -181,6 +181,8 @@ def _restore(options: argparse.Namespace) -> None:
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if not done:
+                bar.refresh()  # the total, before the first tile is compiled
 
         frames = restore_chain.restore_chain(
             links, video, spikes, sigma=options.sigma, progress=show

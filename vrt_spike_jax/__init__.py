@@ -7,7 +7,7 @@ from vrt_spike_jax.models.vrt import VRT
 from vrt_spike_jax.models.vrt_spike import VRTSpike
 from vrt_spike_jax.official_files import load_pretrained
 from vrt_spike_jax.official_weights import convert_vrt_state_dict, to_vrt_state_dict
-from vrt_spike_jax.restore import restore_video
+from vrt_spike_jax.restore import restore_frames, restore_video
 
 __all__ = [
     "VARIANTS",
@@ -17,6 +17,7 @@ __all__ = [
     "create_model",
     "load_pretrained",
     "psnr",
+    "restore_frames",
     "restore_video",
     "ssim",
     "to_vrt_state_dict",

@@ -59,6 +59,9 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"eval.tile": (6, 128)}, "three whole numbers"),
         ({"eval.overlap": (6, 8, 8)}, "less than that of eval.tile"),
         ({"eval.overlap": (2, 121, 8)}, "by 1 frame and 8 pixels"),
+        ({"eval.tiling": "offical"}, "did you mean 'official'?"),
+        ({"eval.tiling": "official"}, "square patches, but eval.tile is (6, 128, 160)"),
+        ({"eval.tile": (1, 128, 128)}, "at least 2 frames"),
         ({"eval.tfp_short_window": 8}, "for example 9"),
         ({"eval.tfp_short_window": 51}, "at most data.embedded.exposure=49"),
         ({"mesh.fsdp": 2}, "does not make the 1 device(s)"),
@@ -75,6 +78,11 @@ def test_batch_is_shared_equally_by_the_devices():
     checked({"data.batch_size": 8}, device_count=8)
     with pytest.raises(ValueError, match="the nearest that works is 8"):
         checked({"data.batch_size": 6}, device_count=8)
+
+
+def test_a_tile_of_0_is_all_there_is():
+    checked({"eval.tile": (0, 0, 0), "eval.overlap": (2, 20, 20)})
+    checked({"eval.tile": (0, 128, 128), "eval.tiling": "official"})
 
 
 def test_devices_do_not_matter_where_nothing_is_trained():

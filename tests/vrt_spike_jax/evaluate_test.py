@@ -172,6 +172,26 @@ def test_without_clips_or_sharp_frames_evaluation_is_refused():
         evaluate(Answer(), {}, [clip], **TILES)
 
 
+def test_a_model_that_changes_the_size_or_the_rate_is_refused():
+    class Enlarge(Answer):
+        upscale: int = 4
+
+    class Between(Answer):
+        pa_frames: int = 0
+        img_size: tuple[int, int, int] = (4, 64, 64)
+
+    with pytest.raises(ValueError, match="makes 2 frames of 32x32 from 2 of 8x8"):
+        evaluate(Enlarge(), {}, [_clip()], **TILES)
+    with pytest.raises(ValueError, match="makes 3 frames of 8x8 from 2 of 8x8"):
+        evaluate(Between(), {}, [_clip()], **TILES)
+
+
+def test_the_tiling_can_be_the_official_one():
+    # Patches of the official tiling are not padded, so the clip must fit the model.
+    rows = evaluate(Answer(), {}, [_clip(size=40)], tiling="official", **TILES)
+    assert rows[-1]["psnr"] == pytest.approx(rows[0]["psnr"], rel=1e-6)
+
+
 def test_results_that_cannot_be_written_leave_the_old_file(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("old")
