@@ -46,10 +46,12 @@ def deform_conv2d(
     x = x.reshape(n, h, w, offset_groups, c // offset_groups)
 
     def pixels(
+        shared: tuple[Float[Array, "n h w g c"], Float[Array, "groups k og"]],
         place: Int[Array, " p"],
         offset: Float[Array, "p 9 g 2"],
         mask: Float[Array, "p 9 g"],
     ) -> Float[Array, "p co"]:
+        x, weights = shared
         frame, row, column = place // (h * w), place // w % h, place % w
         tap = jnp.arange(_TAPS) // 3 - 1, jnp.arange(_TAPS) % 3 - 1
         row, column = (
@@ -66,6 +68,7 @@ def deform_conv2d(
 
     out: Array = map_chunks(
         pixels,
+        (x, weights),
         (
             jnp.arange(n * h * w, dtype=jnp.int32),
             offset.reshape(n * h * w, *offset.shape[3:]),
@@ -128,7 +131,6 @@ class DCNv2PackFlowGuided(nn.Module):
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
     def __call__(
         self,
         sources: list[Float[Array, "n h w c"]],
@@ -146,7 +148,7 @@ class DCNv2PackFlowGuided(nn.Module):
         # The samples have a chunk of their own; what is left are the offsets.
         numbers = h * w * 3 * _TAPS * self.deformable_groups
         aligned: Array = map_module_chunks(
-            lambda module, *operands: module._align(*operands),
+            DCNv2PackFlowGuided._align,
             self,
             (sources, target, flows),
             numbers=numbers,
@@ -154,6 +156,7 @@ class DCNv2PackFlowGuided(nn.Module):
         )
         return aligned
 
+    @nn.compact
     def _align(
         self,
         sources: list[Float[Array, "n h w c"]],

@@ -62,7 +62,6 @@ class SpyNet(nn.Module):
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
     def __call__(
         self,
         reference: Float[Array, "n h w 3"],
@@ -75,7 +74,7 @@ class SpyNet(nn.Module):
         """
         h, w = reference.shape[1:3]
         flows: list[Array] = map_module_chunks(
-            lambda module, *images: module._flows(*images),
+            SpyNet._flows,
             self,
             (reference, neighbour),
             numbers=h * w * max(self.features),
@@ -83,6 +82,7 @@ class SpyNet(nn.Module):
         )
         return flows
 
+    @nn.compact
     def _flows(
         self, reference: Float[Array, "n h w 3"], neighbour: Float[Array, "n h w 3"]
     ) -> list[Float[Array, "n h2 w2 2"]]:

@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from vrt_spike_jax.models.chunking import count_chunks, map_module_chunks
+from vrt_spike_jax.models.chunking import map_module_chunks
 from vrt_spike_jax.models.window_attention import (
     Window,
     WindowAttention,
@@ -38,22 +38,13 @@ def fit_window(
     return (d, h, w), (sd, sh, sw)
 
 
-class DropPath(nn.Module):
-    """Stochastic depth: drops a residual branch of whole samples while training."""
+def drop_path_factor(key: Array, rate: float, samples: int) -> Float[Array, " samples"]:
+    """Stochastic depth: what a residual branch is multiplied with, for each sample.
 
-    rate: float
-
-    @nn.compact
-    def __call__(self, samples: int, train: bool) -> Float[Array, " samples"] | None:
-        """Factor of the branch for each sample; None where it is 1 for all.
-
-        Needs the `dropout` generator when `train` is set and the rate is not 0.
-        """
-        if not train or self.rate == 0.0:
-            return None
-        keep = 1.0 - self.rate
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (samples,))
-        return kept / keep
+    Whole samples are dropped (0), the others scaled so that the mean is kept.
+    """
+    keep = 1.0 - rate
+    return jax.random.bernoulli(key, keep, (samples,)) / keep
 
 
 class MlpGEGLU(nn.Module):
@@ -123,11 +114,13 @@ class TMSA(nn.Module):
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
     def __call__(
         self, x: Float[Array, "b d h w c"], train: bool = False
     ) -> Float[Array, "b d h w c"]:
-        """Adds both branches to x."""
+        """Adds both branches to x.
+
+        Needs the `dropout` generator when `train` is set and `drop_path` is not 0.
+        """
         samples, *size, _ = x.shape
         window, shift = fit_window(size, self.window, self.shift)
         pad = [(0, -extent % step) for extent, step in zip(size, window, strict=True)]
@@ -144,23 +137,19 @@ class TMSA(nn.Module):
             region_ids = for_every_sample(shift_region_ids(padded, window, shift))
         if padded != tuple(size):
             real = for_every_sample(_real_tokens(size, padded, window, shift))
-        keep = [DropPath(self.drop_path)(samples, train) for _ in range(2)]
-        windows = _Windows(
-            tokens,
-            region_ids,
-            real,
-            *(
-                None if k is None else jnp.repeat(k, tokens.shape[0] // samples)
-                for k in keep
-            ),
-        )
-        numbers = self._numbers(tokens.shape[1])
-        count, _ = count_chunks(tokens.shape[0], numbers, self.max_chunk)
+        keep: list[Array | None] = [None, None]
+        if train and self.drop_path:
+            each = tokens.shape[0] // samples
+            keep = [
+                jnp.repeat(drop_path_factor(key, self.drop_path, samples), each)
+                for key in (self.make_rng("dropout"), self.make_rng("dropout"))
+            ]
+        windows = _Windows(tokens, region_ids, real, *keep)
         tokens = map_module_chunks(
-            lambda block, windows: block._block(windows, recompute=count > 1),
+            TMSA._block,
             self,
             (windows,),
-            numbers=numbers,
+            numbers=self._numbers(tokens.shape[1]),
             max_chunk=self.max_chunk,
         )
         x = jnp.roll(window_reverse(tokens, window, padded), shift, (1, 2, 3))
@@ -174,9 +163,8 @@ class TMSA(nn.Module):
         """Elements of the largest temporary of a window."""
         return tokens * max(self.num_heads * tokens, 3 * self.channels, self._hidden)
 
-    def _block(
-        self, windows: _Windows, *, recompute: bool
-    ) -> Float[Array, "windows n c"]:
+    @nn.compact
+    def _block(self, windows: _Windows) -> Float[Array, "windows n c"]:
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = windows.tokens
         normed = layer_norm("norm1", **dtypes)(x)
@@ -190,7 +178,6 @@ class TMSA(nn.Module):
             self.mutual,
             self.qkv_bias,
             self.max_chunk,
-            recompute,
             self.dtype,
             self.param_dtype,
             name="attn",
@@ -214,7 +201,9 @@ def _real_tokens(
     """Which tokens of the shifted windows of one padded clip are not padding."""
     real = np.zeros(padded, bool)
     real[: size[0], : size[1], : size[2]] = True
-    return tokens_of_windows(np.roll(real, [-step for step in shift], (0, 1, 2)), window)
+    return tokens_of_windows(
+        np.roll(real, [-step for step in shift], (0, 1, 2)), window
+    )
 
 
 class TMSAG(nn.Module):

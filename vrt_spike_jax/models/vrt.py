@@ -257,7 +257,7 @@ class VRT(nn.Module):
             return self.conv_last(x) + images
         b, d, h, w, _ = x.shape
         enlarged: Array = map_module_chunks(
-            lambda model, *operands: model._enlarge(*operands),
+            VRT._enlarge,
             self,
             (x.reshape(b * d, h, w, -1), images.reshape(b * d, h, w, -1)),
             numbers=16 * h * w * _HEAD_FEATURES,

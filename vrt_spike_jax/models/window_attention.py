@@ -146,7 +146,6 @@ def attend(
     bias: Float[Array, "heads n m"] | None = None,
     region_ids: Int[Array, "windows n"] | None = None,
     max_chunk: int,
-    recompute: bool = False,
 ) -> Float[Array, "windows heads n d"]:
     """Softmax attention inside each window, in chunks of windows.
 
@@ -158,14 +157,14 @@ def attend(
       region_ids: from `shift_region_ids`, for all windows.
       max_chunk: the most logits (elements) that exist at once; the chunk of windows
         follows from it. The backward pass computes them again, chunk by chunk.
-      recompute: whether the backward pass computes the logits again where they fit into
-        one chunk, too: for callers that cut the windows into chunks themselves.
     """
     _, heads, n, _ = q.shape
     m = k.shape[2]
     accumulate = jnp.promote_types(q.dtype, jnp.float32)
 
-    def attend_chunk(q: Array, k: Array, v: Array, ids: Array | None) -> Array:
+    def attend_chunk(
+        bias: Array | None, q: Array, k: Array, v: Array, ids: Array | None
+    ) -> Array:
         logits = jnp.einsum("bhnd,bhmd->bhnm", q, k, preferred_element_type=accumulate)
         if bias is not None:
             logits = logits + bias.astype(accumulate)[None]
@@ -184,7 +183,8 @@ def attend(
         return (out / total).astype(v.dtype)
 
     out: Array = map_chunks(
-        jax.checkpoint(attend_chunk) if recompute else attend_chunk,
+        attend_chunk,
+        bias,
         (q, k, v, region_ids),
         numbers=heads * n * m,
         max_chunk=max_chunk,
@@ -196,7 +196,7 @@ class WindowAttention(nn.Module):
     """Attention of the tokens of one window: self, or self and mutual.
 
     Mutual attention needs a window of two frames: the tokens of frame 1 get what the
-    queries of frame 2 find in frame 1, and the reverse. `recompute`: as of `attend`.
+    queries of frame 2 find in frame 1, and the reverse.
     """
 
     channels: int
@@ -205,7 +205,6 @@ class WindowAttention(nn.Module):
     mutual: bool
     qkv_bias: bool = True
     max_chunk: int = 2**20
-    recompute: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -271,7 +270,6 @@ class WindowAttention(nn.Module):
             bias=bias,
             region_ids=region_ids,
             max_chunk=self.max_chunk,
-            recompute=self.recompute,
         )
 
     def _dense(
