@@ -1,17 +1,15 @@
 """Trains, evaluates and restores: one command, a mode each.
 
   python launch.py --config=configs/cross_attn.py[:RECIPE] [--config.KEY=VALUE ...]
-  python launch.py --config=configs/cross_attn.py --mode=eval
   python launch.py --config=configs/cross_attn.py --mode=restore \\
       --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
   python launch.py --workdir=DIR --mode=restore [--then=DIR ...] [--sigma=NOISE] \\
       --input=VIDEO_OR_FOLDER --output=PATH
-  python launch.py --config=configs/cross_attn.py --mode=compile [--memory_limit=GIB]
+  python launch.py --config=configs/cross_attn.py --mode=eval|compile
 
-The first builds the data, trains, evaluates on held-out clips and prints the table; the
-same command again continues a run that was cut. The next two read the model from the
-work directory, runs/NAME_RECIPE unless --workdir says otherwise. The last runs nothing:
-it prints the arithmetic and the memory that a configuration takes, or a --workdir.
+The first builds the data, trains, evaluates and prints the table; again, it continues a
+run that was cut. The next two read the model from the work directory, --workdir or
+runs/NAME_RECIPE. `compile` runs nothing: it prints what arithmetic and memory it takes.
 """
 
 import argparse
@@ -326,12 +324,14 @@ def _check(config: Any, *, for_training: bool) -> None:
     from configs.check import check
     from vrt_spike_jax import VARIANTS, create_model
     from vrt_spike_jax.models.fusion import FUSIONS
+    from vrt_spike_jax.models.vrt import STAGES
     from vrt_spike_jax.optimizer import label_parameters
 
     check(
         config,
         variants={name: create_model(name).min_size for name in VARIANTS},
         fusions=("none", *FUSIONS),
+        stages=STAGES,
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),
     )

@@ -49,6 +49,7 @@ def check(
     *,
     variants: Mapping[str, int],
     fusions: Sequence[str],
+    stages: Sequence[str],
     device_count: int | None,
     process_count: int = 1,
 ) -> None:
@@ -58,12 +59,15 @@ def check(
       config: the ConfigDict of a run.
       variants: the models there are, each with its smallest height and width.
       fusions: names of the fusions there are, `none` among them.
+      stages: names that model.remat may hold.
       device_count: devices of all processes together; None where nothing is trained.
       process_count: processes that share the run.
     """
     _choice("model.variant", config.model.variant, tuple(variants))
     smallest_size = variants[config.model.variant]
     _choice("model.fusion", config.model.fusion, fusions)
+    for stage in config.model.remat:
+        _choice("a stage in model.remat", stage, stages)
     _choice("model.dtype", config.model.dtype, DTYPES)
     _choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     _choice("eval.tiling", config.eval.tiling, TILINGS)

@@ -6,6 +6,7 @@ from configs import base, check
 
 VARIANTS = {"tiny": 32, "deblur": 64}
 FUSIONS = ("none", "cross_attn")
+STAGES = ("stage1", "stage2")
 
 
 def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
@@ -15,6 +16,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         config,
         variants=VARIANTS,
         fusions=FUSIONS,
+        stages=STAGES,
         device_count=device_count,
         process_count=process_count,
     )
@@ -25,6 +27,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
     [
         ({"model.variant": "tyni"}, "did you mean 'tiny'?"),
         ({"model.fusion": "cross"}, "did you mean 'cross_attn'?"),
+        ({"model.remat": ("stage1", "stag2")}, "did you mean 'stage2'?"),
         ({"model.dtype": "bf16"}, "did you mean 'bfloat16'?"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
         ({"data.crop_size": 60}, "for example 64"),

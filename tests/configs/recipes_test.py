@@ -12,6 +12,7 @@ from configs import base, check
 from configs.load import load_config
 from vrt_spike_jax import VARIANTS, create_model
 from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.models.vrt import STAGES
 from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -30,6 +31,7 @@ def test_configuration_builds_is_locked_and_passes_the_check(name, recipe):
         config,
         variants={name: create_model(name).min_size for name in VARIANTS},
         fusions=("none", *FUSIONS),
+        stages=STAGES,
         device_count=1,
     )
 

@@ -18,6 +18,7 @@ from vrt_spike_jax import (
     load_pretrained,
 )
 from vrt_spike_jax import checkpoint as checkpoints
+from vrt_spike_jax.models.vrt import STAGES
 from vrt_spike_jax.official_files import read_pth, write_workdir
 from vrt_spike_jax.official_layout import vrt_layout
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
@@ -118,7 +119,9 @@ def test_tiles_fit_every_variant(variant, tmp_path):
     assert frames == model.window_size[0] and frames >= model.min_frames
     assert all(size >= model.min_size and size % 8 == 0 for size in sizes)
     variants = {name: create_model(name).min_size for name in VARIANTS}
-    check(config, variants=variants, fusions=("none",), device_count=None)
+    check(
+        config, variants=variants, fusions=("none",), stages=STAGES, device_count=None
+    )
 
 
 def test_without_torch_the_extra_is_named(tmp_path, monkeypatch):

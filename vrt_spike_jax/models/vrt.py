@@ -342,7 +342,8 @@ class VRT(nn.Module):
         if min(h, w) < smallest or h % multiple or w % multiple:
             raise ValueError(
                 f"frames are {h}x{w}; height and width must be multiples of {multiple} "
-                f"and at least {smallest}: pad them, or use restore_video, which does."
+                f"and at least {smallest}: pad them, or use the blended tiling of "
+                "restore_video."
             )
 
 
