@@ -45,10 +45,9 @@ CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
         {**_DEBLUR, "upscale": 4, "pa_frames": 4},
         [1, 5, 3, 64, 64],
     ),
-    "gradient_sr_x4_pa6": (
+    "gradient_pa6": (
         {
             **_DEBLUR,
-            "upscale": 4,
             "pa_frames": 6,
             "embed_dims": [12, 12, 12, 24, 12, 12, 12, 12, 12],
             "deformable_groups": 6,

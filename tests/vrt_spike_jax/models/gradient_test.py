@@ -24,8 +24,8 @@ QUICK = {"xla_backend_optimization_level": 0}
 OTHER_CASES = [
     "gradient_interp",
     "gradient_nonblind",
+    "gradient_pa6",
     "gradient_sr_x4_pa4",
-    "gradient_sr_x4_pa6",
 ]
 
 
