@@ -132,8 +132,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     config, workdir = _trained(options)
 
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import checkpoint, train
+    from vrt_spike_jax import checkpoint, evaluate, train
 
+    evaluate.require_evaluable(_model(config))  # before the data set is built
     step = checkpoint.newest_step(workdir / "checkpoints")
     require_writable(workdir)
     model, params = _model_and_params(config, workdir)
@@ -257,19 +258,15 @@ def _compile(options: argparse.Namespace) -> int:
         _check(config, for_training=False)
     model = _model(config)
     unchunked = _model(config, max_chunk=compile_check.UNCHUNKED)
-    trains = options.part != "forward" and compile_check.is_trainable(model)
-    if options.part == "train" and not trains:
-        raise ValueError(
-            f"model.variant={config.model.variant} cannot be trained with this data "
-            "set, whose sharp frames are as many and as large as the blurred ones; "
-            "take --part=forward."
-        )
-    params, labels, programs = _abstract_params(config), None, []
+    trainable = compile_check.is_trainable(model)
+    trains = options.part == "train" or (options.part is None and trainable)
+    if trains:
+        _check(config, for_training=True)
+    params, programs = _abstract_params(config), []
+    labels = label_parameters(params, config.optimizer.groups) if trains else None
     if options.part != "train":
         programs.append(compile_check.forward_program(config, model, unchunked))
     if trains:
-        _check(config, for_training=True)
-        labels = label_parameters(params, config.optimizer.groups)
         programs.append(compile_check.train_program(config, model, unchunked))
     settings = ", ".join(f"{k}={v}" for k, v in config.model.to_dict().items())
     print(f"config        {config.name}, recipe {config.recipe}")
@@ -277,10 +274,9 @@ def _compile(options: argparse.Namespace) -> int:
     print(f"device        {jax.devices()[0].device_kind}")
     groups = compile_check.parameter_groups(params, labels)
     print(compile_report.format_parameters(groups), flush=True)
-    limit = options.memory_limit
     shortages = compile_report.check_programs(
         programs,
-        memory_limit=limit and limit * 2**30,
+        memory_limit=options.memory_limit and options.memory_limit * 2**30,
         say=functools.partial(print, flush=True),
     )
     for shortage in shortages:
@@ -322,7 +318,7 @@ def _check(config: Any, *, for_training: bool) -> None:
     import jax
 
     from configs.check import check
-    from vrt_spike_jax import VARIANTS, create_model
+    from vrt_spike_jax import VARIANTS, compile_check, create_model
     from vrt_spike_jax.models.fusion import FUSIONS
     from vrt_spike_jax.models.vrt import STAGES
     from vrt_spike_jax.optimizer import label_parameters
@@ -335,8 +331,12 @@ def _check(config: Any, *, for_training: bool) -> None:
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),
     )
-    if for_training:
-        # What the model or the groups refuse, before the data set is built for them.
+    if for_training:  # before the data set is built for it
+        if not compile_check.is_trainable(_model(config)):
+            raise ValueError(
+                f"model.variant={config.model.variant} cannot be trained: the data set "
+                "is for deblurring alone; take deblur or tiny."
+            )
         label_parameters(_abstract_params(config), config.optimizer.groups)
 
 

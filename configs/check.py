@@ -67,6 +67,11 @@ def check(
     smallest_size = variants[config.model.variant]
     _choice("model.fusion", config.model.fusion, fusions)
     for stage in config.model.remat:
+        _require(
+            isinstance(stage, str) and "," not in stage,
+            f"model.remat holds {stage!r}; it must hold names of stages, as in "
+            "--config.model.remat=\"('stage1','stage2')\"",
+        )
         _choice("a stage in model.remat", stage, stages)
     _choice("model.dtype", config.model.dtype, DTYPES)
     _choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)

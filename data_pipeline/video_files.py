@@ -90,7 +90,8 @@ def read_video(path: str | Path) -> tuple[np.ndarray, float]:
 
 def list_pictures(folder: Path) -> list[Path]:
     """Returns the pictures of a folder, frame 2 before frame 10."""
-    pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES]
+    files = (path for path in folder.iterdir() if path.is_file())
+    pictures = [p for p in files if p.suffix.lower() in PICTURES]
     return sorted(pictures, key=_natural)
 
 

@@ -50,6 +50,14 @@ def _elsewhere(tmp_path, monkeypatch):
         ([f"--config={CROSS}:tiny", "--config.mesh.fsdp=7"], "mesh.fsdp=7"),
         ([f"--config={CROSS}:tiny", "--config.data.num_bins=12"], "a multiple of 8"),
         ([f"--config={CROSS}:tiny", "--config.model.fusion=none"], "no parameter"),
+        (
+            [
+                f"--config={CROSS}:tiny",
+                "--config.data.crop_size=64",
+                "--config.model.variant=008",
+            ],
+            "model.variant=008 cannot be trained",
+        ),
         ([f"--config={CROSS}:tiny", f"--workdir={__file__}/x"], "is a file; name"),
         ([f"--config={CROSS}:tiny", "--workdir=run[1]"], "one of the signs * ? ["),
         ([f"--config={CROSS}:tiny", "--input=x.mp4"], "belongs to --mode=restore"),
@@ -107,6 +115,16 @@ def test_missing_checkpoint_says_what_to_do(capsys, untrained):
     line = error_of(capsys, "--mode=eval", "--workdir=cross_attn")
     assert "there is no checkpoint in" in line
     assert "train first" in line
+
+
+def test_what_cannot_be_evaluated_is_refused_before_the_data_set(capsys, tmp_path):
+    overrides = ["--config.data.crop_size=64", "--config.model.variant=001"]
+    config = load_config(f"{CROSS}:tiny", [*overrides, "--config.eval.tile=6,64,64"])
+    write_config(tmp_path / "run" / "config.json", config)
+    data = f"--config.data.dir={tmp_path}/data"
+    error = error_of(capsys, "--mode=eval", "--workdir=run", data)
+    assert "evaluation compares each restored frame" in error
+    assert not (tmp_path / "data").exists()
 
 
 def test_spikes_and_model_must_fit(capsys, untrained):

@@ -58,12 +58,11 @@ def evaluate(
       frames of all clips, and 'per_clip', a list of 'name', 'frames', 'psnr', 'ssim'.
 
     Raises:
-      ValueError: no clips, one without sharp frames, or a model that does not give one
-        frame of the same size for each.
+      ValueError: no clips, one without sharp frames, or as `require_evaluable`.
     """
     if not len(clips):
         raise ValueError("there are no clips to evaluate on; the test split is empty.")
-    _check_keeps_shape(model)
+    require_evaluable(model)
     options = {"tile": tile, "overlap": overlap, "tiling": tiling}
     scores: dict[str, list[Row]] = {method: [] for method in METHODS}
     # Read by index: a clip is large, and is read only when its turn comes.
@@ -195,7 +194,18 @@ def _methods(
     yield "model", restored
 
 
-def _check_keeps_shape(model: Restorer) -> None:
+def require_evaluable(model: Restorer) -> None:
+    """Refuses a model whose output has no sharp frames to be compared with.
+
+    Raises:
+      ValueError: it changes the number or size of frames, or is told the noise level,
+        which clips do not say.
+    """
+    if task_of(model).nonblind:
+        raise ValueError(
+            "this model is told the noise level, which the clips of the evaluation do "
+            "not say; restore videos with it instead."
+        )
     shape = (2, 8, 8, 3)
     made = task_of(model).restored_shape(shape)
     if made != shape:

@@ -191,14 +191,16 @@ def convert_file(source: str | Path, target: str | Path, *, task: str) -> int:
 def _require_task(source: Path, state_dict: Mapping[str, Any], variant: str) -> None:
     """Refuses a file whose shapes or whose name say that it is of another task."""
     fitting = fitting_tasks(state_dict)
+    named = numbers_in(source.name)
     # A variant that is no task ('deblur') may share its shapes with some.
     alike = [n for n in fitting if VARIANTS[n] == VARIANTS[variant]]
     if fitting and not alike:
+        # Several tasks share their shapes; then the name of the file knows better.
+        right = next((n for n in fitting if n in named), fitting[0])
         raise ValueError(
             f"{source} fits task {task_names(fitting)} and not --task={variant}; pass "
-            f"--task={fitting[0]}."
+            f"--task={right}."
         )
-    named = numbers_in(source.name)
     if variant in TASKS and named and variant not in named:
         raise ValueError(
             f"{source} carries the number of {task_names(sorted(named))} in its name, "

@@ -28,6 +28,8 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"model.variant": "tyni"}, "did you mean 'tiny'?"),
         ({"model.fusion": "cross"}, "did you mean 'cross_attn'?"),
         ({"model.remat": ("stage1", "stag2")}, "did you mean 'stage2'?"),
+        ({"model.remat": (1,)}, "must hold names of stages"),
+        ({"model.remat": ("stage1,stage2",)}, "('stage1','stage2')"),
         ({"model.dtype": "bf16"}, "did you mean 'bfloat16'?"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
         ({"data.crop_size": 60}, "for example 64"),

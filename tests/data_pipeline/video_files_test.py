@@ -83,6 +83,9 @@ def test_what_is_missing_empty_or_no_video(tmp_path: Path) -> None:
         read_video(tmp_path / "none.mp4")
     with pytest.raises(ValueError, match="holds no pictures"):
         read_video(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ValueError, match="holds no pictures"):
+        read_video(tmp_path)
     text = tmp_path / "a.mp4"
     text.write_text("not a video")
     with pytest.raises(ValueError, match="cannot be read as a video"):

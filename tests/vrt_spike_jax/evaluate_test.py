@@ -186,6 +186,14 @@ def test_a_model_that_changes_the_size_or_the_rate_is_refused():
         evaluate(Between(), {}, [_clip()], **TILES)
 
 
+def test_a_model_that_is_told_the_noise_level_is_refused():
+    class Told(Answer):
+        nonblind_denoising: bool = True
+
+    with pytest.raises(ValueError, match="is told the noise level, which the clips"):
+        evaluate(Told(), {}, [_clip()], **TILES)
+
+
 def test_the_tiling_can_be_the_official_one():
     # Patches of the official tiling are not padded, so the clip must fit the model.
     rows = evaluate(Answer(), {}, [_clip(size=40)], tiling="official", **TILES)

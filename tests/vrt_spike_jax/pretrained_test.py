@@ -113,6 +113,7 @@ def test_parameters_that_are_no_vrt_are_refused(tmp_path, capsys):
     [
         ("009", "mine.pth", "006", "fits task 009_VRT_videofi_Vimeo_4frames and not"),
         ("009", "mine.pth", "tiny", "pass --task=009"),
+        ("006", "006_VRT.pth", "009", "pass --task=006"),
         ("005", "007_VRT.pth", "006", "carries the number of 007_VRT_videodeblurring_"),
         ("005", "x_005_y.pth", "006", "pass --task=005, or rename"),
         ("tiny", "tiny.pth", "006", "nor any official task"),
