@@ -182,10 +182,10 @@ def _noise(text: str | None) -> float | None:
         sigma = float(text)
     except ValueError:
         sigma = math.nan
-    if not 0 <= sigma < math.inf:
+    if not 0 <= sigma <= 255:
         raise ValueError(
-            f"--sigma={text} is not a noise level of at least 0, such as 20; white is "
-            "255."
+            f"--sigma={text} is not a noise level from 0 to 255, such as 20; 255 is "
+            "white."
         )
     return sigma
 

@@ -144,7 +144,8 @@ def test_an_unknown_rate_is_said(folder, capsys):
 def test_denoising_takes_sigma(folder, capsys):
     assert "pass sigma" in error_of(capsys, workdir="008")
     assert "no model here is told" in error_of(capsys, "--sigma=9", workdir="006")
-    assert "--sigma=x is not" in error_of(capsys, "--sigma=x", workdir="008")
+    for wrong in ("--sigma=x", "--sigma=256"):
+        assert f"{wrong} is not" in error_of(capsys, wrong, workdir="008")
     assert restore("--sigma=51", workdir="008") == 0
     assert (read_video("out")[0] == 51).all()
 

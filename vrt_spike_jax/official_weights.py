@@ -43,8 +43,8 @@ def convert_vrt_state_dict(state_dict: Any, model: Any) -> Params:
       tree for a SpyNet.
 
     Raises:
-      ValueError: an entry is missing, left over or of another shape; it is named, and
-        so are the official tasks that the state_dict fits.
+      ValueError: an entry is missing, left over, of another shape or not finite; it is
+        named, and so are the official tasks that the state_dict fits.
     """
     _require_model(model)
     state_dict = root_of(state_dict)
@@ -191,7 +191,13 @@ def _convert(state_dict: Mapping[str, Any], layout: Layout, dtype: DTypeLike) ->
     for name in wanted:
         entry, value = layout[name], entries[name]
         if entry.buffer is None:
-            moved = _to_flax(name, value, entry).astype(jnp.dtype(dtype))
+            with np.errstate(over="ignore"):  # refused below
+                moved = _to_flax(name, value, entry).astype(jnp.dtype(dtype))
+            if not np.isfinite(moved).all():
+                raise ValueError(
+                    f"{name} holds values that are not finite in {moved.dtype}: the "
+                    "weights are damaged, or their training diverged; take others."
+                )
             flat[flax_path(name, entry)] = jnp.asarray(moved)
         else:
             _compare_buffer(name, value, entry.buffer)

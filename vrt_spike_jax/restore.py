@@ -219,10 +219,9 @@ def _check_sigma(task: Task, sigma: int | float | None) -> None:
             f"sigma={sigma:g} was given to a model that is not told the noise level; "
             "leave it out, or use one with nonblind_denoising=True."
         )
-    if not 0 <= sigma < math.inf:
+    if not 0 <= sigma <= 255:
         raise ValueError(
-            f"sigma must be a finite number of at least 0, on the scale 0 to 255; got "
-            f"{sigma:g}."
+            f"sigma must be a number from 0 to 255, where 255 is white; got {sigma:g}."
         )
 
 
@@ -246,6 +245,12 @@ def _plan(
     if len(tile) != 3 or len(overlap) != 3:
         raise ValueError(
             "tile and overlap must be (frames, height, width); got "
+            f"{tuple(tile)} and {tuple(overlap)}."
+        )
+    # A float would lose its fraction.
+    if not all(isinstance(x, int | np.integer) for x in (*tile, *overlap)):
+        raise ValueError(
+            "tile and overlap must be whole numbers; got "
             f"{tuple(tile)} and {tuple(overlap)}."
         )
     frames, height, width = shape[:3]

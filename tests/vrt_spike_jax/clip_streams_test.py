@@ -139,7 +139,8 @@ def test_denoising_is_told_the_noise_level(shape):
     ("model", "sigma", "message"),
     [
         (Denoise(), None, "told the noise level: pass sigma"),
-        (Denoise(), -1.0, "at least 0, on the scale 0 to 255; got -1"),
+        (Denoise(), -1.0, "from 0 to 255, where 255 is white; got -1"),
+        (Denoise(), 256.0, "from 0 to 255, where 255 is white; got 256"),
         (Denoise(), float("nan"), "got nan"),
         (Restore(), 10.0, "sigma=10 was given to a model that is not told"),
     ],

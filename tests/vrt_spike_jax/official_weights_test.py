@@ -169,6 +169,8 @@ def test_spynet_alone_is_strict(state_dict):
         ({INDEX: np.zeros((16, 16), np.int64)}, f"buffer {INDEX} differs"),
         ({INDEX: np.zeros((8, 8), np.int64)}, f"{INDEX} has shape"),
         ({"norm.weight": np.array(["a"])}, "norm.weight has values of the type"),
+        ({"norm.weight": np.full(8, np.nan)}, "norm.weight holds values that are not"),
+        ({"norm.bias": np.full(8, 1e300)}, "not finite in float32"),
         ({"norm.weight": np.ones(8, complex)}, "weights are real numbers"),
     ],
 )

@@ -187,6 +187,7 @@ def test_a_model_that_diverged_is_named():
     [
         ((4, 32), (2, 8), r"must be \(frames, height, width\); got \(4, 32\)"),
         ((1, 32, 32), (0, 8, 8), "tile frames must be .* at least 2, .*; got 1"),
+        ((2.5, 32, 32), (0, 8, 8), "must be whole numbers; got .2.5, 32, 32."),
         ((4, 8, 32), (2, 0, 8), "tile height must be a multiple of 8 and at least 16"),
         ((4, 32, 36), (2, 8, 8), "tile width must be a multiple of 8 .*; got 36"),
         ((4, 32, 32), (4, 8, 8), "overlap frames must be from 0 to 3.*got 4"),
