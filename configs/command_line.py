@@ -26,6 +26,13 @@ _COMPILE = {
     "memory_limit": "GiB a device has; what needs more is an error",
 }
 
+# What can differ from the training: it changes neither parameters nor their meaning.
+_NOT_OF_THE_TRAINING = (
+    "--config.eval.",
+    "--config.data.dir=",
+    "--config.model.max_chunk=",
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions with one sentence."""
@@ -94,11 +101,11 @@ def _check(options: argparse.Namespace) -> None:
         _check_compile(options)
         return
     for argument in options.overrides:
-        if not argument.startswith(("--config.eval.", "--config.data.dir=")):
+        if not argument.startswith(_NOT_OF_THE_TRAINING):
             raise ValueError(
                 f"{argument} has no effect in --mode={options.mode}, which takes the "
-                "settings of the training; only --config.eval.* and --config.data.dir "
-                "can be set anew."
+                "settings of the training; only --config.eval.*, --config.data.dir and "
+                "--config.model.max_chunk can be set anew."
             )
     if options.mode == "restore":
         _check_restore(options)

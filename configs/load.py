@@ -119,7 +119,8 @@ def read_config(path: Path) -> ConfigDict:
     """The locked configuration that a work directory was trained with.
 
     A directory that vrt_spike_jax.pretrained made from a file of weights states what
-    those decide; the rest of its configuration are the defaults of the full recipe.
+    those decide; the rest of its configuration are the defaults of the full recipe, but
+    for `model.max_chunk`, which is that of the recipe for the hardware here.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -148,6 +149,8 @@ def read_config(path: Path) -> ConfigDict:
 
 def _with_defaults(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config = base.get_config("deblur")
+    # What is fast, and fits, is a matter of the hardware here.
+    config.model.max_chunk = base.get_config().model.max_chunk
     known = [key for key, _ in flat_items(config)]
     for key, _ in flat_items(values):
         if key not in known and not key.startswith("weights."):

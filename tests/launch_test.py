@@ -68,6 +68,10 @@ def _elsewhere(tmp_path, monkeypatch):
             ["--mode=eval", "--workdir=none", "--config.train.steps=3"],
             "has no effect in --mode=eval",
         ),
+        (
+            ["--mode=eval", "--workdir=none", "--config.model.max_chunk=9"],
+            "nothing was trained there",
+        ),
         (["--mode=restore", "--workdir=none"], "needs --input"),
         (["--mode=restore", "--workdir=none", "--input=x"], "needs --output"),
         (["--mode=restore", "--workdir=w", "--input=x", "--output=y.avi"], ".mp4"),

@@ -162,6 +162,11 @@ def test_directory_made_from_weights_is_completed(tmp_path):
     # What the weights do not decide is that of the full recipe.
     defaults = load_config(f"{ROOT}/configs/baseline.py:deblur")
     assert config.data == defaults.data
+    # But the temporaries are as large as the hardware here likes them.
+    assert (
+        config.model.max_chunk
+        == load_config(f"{ROOT}/configs/baseline.py").model.max_chunk
+    )
     assert config.eval.tfp_short_window == defaults.eval.tfp_short_window
     keys = {key for key, _ in flat_items(config)}
     assert keys == {key for key, _ in flat_items(defaults)} | {
