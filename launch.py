@@ -268,9 +268,9 @@ def _compile(options: argparse.Namespace) -> int:
         programs.append(compile_check.forward_program(config, model, unchunked))
     if trains:
         programs.append(compile_check.train_program(config, model, unchunked))
-    settings = ", ".join(f"{k}={v}" for k, v in config.model.to_dict().items())
-    print(f"config        {config.name}, recipe {config.recipe}")
-    print(f"model         {settings}")
+    note = "" if trains or options.part else " (not trained here: no training step)"
+    print(f"config        {config.name}, recipe {config.recipe}{note}")
+    print("model         " + ", ".join(f"{k}={v}" for k, v in config.model.items()))
     print(f"device        {jax.devices()[0].device_kind}")
     groups = compile_check.parameter_groups(params, labels)
     print(compile_report.format_parameters(groups), flush=True)

@@ -86,30 +86,31 @@ class VRTSpike(nn.Module):
 
     def __call__(
         self,
-        blur: Float[Array, "b t H W 3"],
+        blur: Float[Array, "b t H W c"],
         spikes: Float[Array, "b t k h w"],
         train: bool = False,
         *,
         spike_gain: Float[Array, " b"] | None = None,
-    ) -> Float[Array, "b t H W 3"]:
+    ) -> Float[Array, "b t2 H2 W2 3"]:
         """Restores a clip.
 
         Args:
-          blur: blurred RGB frames in [0, 1].
+          blur: blurred RGB frames in [0, 1]; for non-blind denoising a fourth channel
+            holds the noise level.
           spikes: per frame, the spike rate (spikes per spike frame) in each bin of its
             own exposure; h = H / spike_scale.
           train: whether stochastic depth is on (needs the `dropout` generator).
           spike_gain: turns rates into light; by default `match_gain` of this clip.
 
         Returns:
-          The sharp frames, not clipped to [0, 1].
+          The sharp frames, as VRT gives them: not clipped to [0, 1].
 
         Raises:
           ValueError: shapes do not fit each other, or the windows of the model.
         """
         scale = spike_scale_of(spikes.shape, blur.shape)
         if spike_gain is None:
-            spike_gain = match_gain(spikes, blur)
+            spike_gain = match_gain(spikes, blur[..., :3])
         light = spikes * spike_gain[:, None, None, None, None]
         features = self.spike_encoder(light, spike_scale=scale)
 

@@ -89,3 +89,19 @@ def test_the_parameters_of_vrt_stand_under_its_name(params):
     assert jax.tree.map(jnp.shape, params["vrt"]) == jax.tree.map(jnp.shape, expected)
     others = {"vrt", "spike_encoder", *(f"fusion_{p}" for p in PLACES["both"])}
     assert set(params) == others
+
+
+@pytest.mark.parametrize(
+    ("arguments", "channels", "shape"),
+    [
+        ({"nonblind_denoising": True}, 4, (1, 3, 32, 32, 3)),
+        ({"upscale": 4}, 3, (1, 3, 128, 128, 3)),
+        ({"pa_frames": 0, "img_size": (3, 64, 64)}, 3, (1, 1, 32, 32, 3)),
+    ],
+)
+def test_every_kind_of_task_takes_spikes(arguments, channels, shape):
+    model = create_model("tiny", fusion="cross_attn", **arguments)
+    blur = jax.ShapeDtypeStruct((1, 3, 32, 32, channels), jnp.float32)
+    spikes = jax.ShapeDtypeStruct((1, 3, 32, 32, 32), jnp.float32)
+    out, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), blur, spikes)
+    assert out.shape == shape
