@@ -2,7 +2,6 @@
 
 import math
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,41 +10,10 @@ import launch
 from configs.load import write_config
 from data_pipeline import spike_dat
 from data_pipeline.video_files import read_video, write_video
+from stand_ins import Between, Enlarge, NoiseLevel, Restore
 from vrt_spike_jax import checkpoint
 
 ROOT = launch.ROOT
-
-
-class Restore(nn.Module):
-    takes_spikes: bool = False
-    size_multiple: int = 8
-    min_size: int = 16
-    min_frames: int = 2
-
-    def __call__(self, frames, spikes=None, *, spike_gain=None):
-        return frames[..., :3]
-
-
-class Enlarge(Restore):
-    upscale: int = 4
-
-    def __call__(self, frames):
-        return jnp.repeat(jnp.repeat(frames, 4, 2), 4, 3)
-
-
-class Between(Restore):
-    pa_frames: int = 0
-    img_size: tuple[int, int, int] = (4, 64, 64)
-
-    def __call__(self, frames):
-        return frames[:, 1:3].mean(1, keepdims=True)
-
-
-class Denoise(Restore):
-    nonblind_denoising: bool = True
-
-    def __call__(self, frames):
-        return jnp.broadcast_to(frames[..., 3:], frames[..., :3].shape)
 
 
 class Broken(Restore):
@@ -57,7 +25,7 @@ STAND_INS = {
     "003": Enlarge(),
     "006": Restore(),
     "007": Broken(),
-    "008": Denoise(),
+    "008": NoiseLevel(),
     "009": Between(),
     "tiny": Restore(takes_spikes=True),
 }

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import pickle
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from vrt_spike_jax.atomic_file import replacing
+from vrt_spike_jax.atomic_file import new_directory, replacing, require_new
 from vrt_spike_jax.models.variants import VARIANTS, variant_of
 from vrt_spike_jax.models.vrt import VRT
 from vrt_spike_jax.official_layout import vrt_layout
@@ -167,7 +164,7 @@ def convert_file(source: str | Path, target: str | Path, *, task: str) -> int:
     """
     variant = variant_of(task)
     source, target = Path(source), Path(target)
-    _require_new(target)
+    require_new(target)
     state_dict = read_pth(source)
     if is_spynet(state_dict):
         raise ValueError(
@@ -231,7 +228,7 @@ def write_workdir(
 
     target = Path(target)
     checkpoint.require_plain(target)
-    with _new_directory(target) as directory:
+    with new_directory(target) as directory:
         with ocp.CheckpointManager(directory / "checkpoints") as manager:
             saved = ocp.args.Composite(params=ocp.args.StandardSave(params))
             manager.save(0, args=saved)
@@ -339,40 +336,3 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _require_new(target: Path) -> None:
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists and is not an empty folder; name a new one."
-        )
-    there = next(place for place in target.absolute().parents if place.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(
-            f"{target} cannot be made, since {there} is a file; name another folder."
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"{target} cannot be made, since {there} cannot be written to; name "
-            "another folder."
-        )
-
-
-@contextlib.contextmanager
-def _new_directory(target: Path) -> Iterator[Path]:
-    """Gives a temporary directory that becomes `target` when the block ends well."""
-    target = target.absolute()
-    _require_new(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield temporary
-        # mkdtemp makes folders that only their owner reads.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

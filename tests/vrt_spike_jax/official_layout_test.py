@@ -1,26 +1,18 @@
 """The layout of official files against the model itself and the public code's names."""
 
-import importlib.util
 import json
-import pathlib
 
 import jax
 import numpy as np
 import pytest
 from flax import traverse_util
 
+from official_models import MODELS
 from vrt_spike_jax import VRT
 from vrt_spike_jax.models.spynet import SpyNet
 from vrt_spike_jax.official_layout import spynet_layout, vrt_layout
 from vrt_spike_jax.official_weights import flax_path, flax_shape
 
-HERE = pathlib.Path(__file__).parent
-_spec = importlib.util.spec_from_file_location(
-    "official_models", HERE / "official_models.py"
-)
-official_models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(official_models)
-MODELS = official_models.MODELS
 CASES = (
     "deblur_small",
     "deblur_odd_size",

@@ -1,14 +1,12 @@
 """Official weights: layouts, the way back, and every way in which they do not fit."""
 
-import importlib.util
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 
+from official_models import MODELS, random_state_dict
 from vrt_spike_jax import (
     VARIANTS,
     VRT,
@@ -20,14 +18,6 @@ from vrt_spike_jax.models.spynet import SpyNet
 from vrt_spike_jax.official_layout import spynet_layout, vrt_layout
 from vrt_spike_jax.official_weights import fitting_tasks
 
-HERE = pathlib.Path(__file__).parent
-_spec = importlib.util.spec_from_file_location(
-    "official_models", HERE / "official_models.py"
-)
-official_models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(official_models)
-MODELS = official_models.MODELS
-random_state_dict = official_models.random_state_dict
 MODEL = MODELS["deblur"]
 BIAS = "stage1.residual_group1.blocks.0.attn.position_bias"
 INDEX = "stage8.2.residual_group.blocks.0.attn.relative_position_index"

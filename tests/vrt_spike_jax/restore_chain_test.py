@@ -1,43 +1,14 @@
 """Models in turn give what they give one after the other."""
 
-import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stand_ins import Between, Denoise, Enlarge, Restore
 from vrt_spike_jax.restore import restore_video
 from vrt_spike_jax.restore_chain import Link, check_chain, rate_factor, restore_chain
 
+AFFINE = {"scale": 0.7, "offset": 0.11}
 TILE = {"tile": (4, 32, 32), "overlap": (2, 8, 8)}
-
-
-class Restore(nn.Module):
-    takes_spikes: bool = False
-    size_multiple: int = 8
-    min_size: int = 16
-    min_frames: int = 2
-
-    def __call__(self, frames, spikes=None, *, spike_gain=None):
-        return frames[..., :3] * 0.7 + 0.11
-
-
-class Enlarge(Restore):
-    upscale: int = 4
-
-    def __call__(self, frames):
-        return jnp.repeat(jnp.repeat(frames, 4, 2), 4, 3)
-
-
-class Between(Restore):
-    pa_frames: int = 0
-    img_size: tuple[int, int, int] = (4, 64, 64)
-
-    def __call__(self, frames):
-        return frames.mean(1, keepdims=True)
-
-
-class Denoise(Restore):
-    nonblind_denoising: bool = True
 
 
 def video(*shape):
@@ -67,7 +38,10 @@ def test_a_chain_is_one_model_after_the_other_without_rounding(models):
 def test_spikes_go_to_the_first_model_and_the_noise_level_to_the_one_told():
     frames = video(3, 16, 16)
     spikes = np.ones((3, 2, 16, 16), np.float32)
-    links = [Link(model, {}, **TILE) for model in (Restore(True), Denoise())]
+    links = [
+        Link(model, {}, **TILE)
+        for model in (Restore(True, **AFFINE), Denoise(**AFFINE))
+    ]
     stream = restore_chain(links, frames, spikes, sigma=20)
     expected = 0.7 * (0.7 * frames + 0.11) + 0.11
     np.testing.assert_allclose(np.stack(list(stream)), expected, atol=1e-6)

@@ -1,7 +1,6 @@
 """Gradients of every parameter of VRT against the public code's, in float64."""
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import parity_case
 from vrt_spike_jax import convert_vrt_state_dict
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("parity_case", HERE / "parity_case.py")
-parity_case = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(parity_case)
 
 # Relative to the norm of the parameter's gradient.
 BOUND = 1e-4

@@ -1,7 +1,6 @@
 """VRT against reference runs of the public code, in float64, and its arguments."""
 
 import functools
-import importlib.util
 from pathlib import Path
 
 import jax
@@ -9,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import parity_case
 from vrt_spike_jax import VRT, convert_vrt_state_dict, create_model
 from vrt_spike_jax.models.vrt import flows_of
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("parity_case", HERE / "parity_case.py")
-parity_case = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(parity_case)
 
 # The bound of ../shared/vrt_parity/README.md.
 BOUND = 1e-5
