@@ -193,7 +193,7 @@ def _restore(options: argparse.Namespace) -> None:
     plays = f" at {rate:g} frames per second"
     if rate != rate:  # NaN: not known
         at = video_files.UNKNOWN_RATE
-        plays = f", which do not say their rate and play at {at:g} a second"
+        plays = f" at {at:g} frames per second, since the input says no rate"
     plays = plays if Path(options.output).suffix else ""
     print(f"{count} frames of {height}x{width} written to {options.output}{plays}")
 

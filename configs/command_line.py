@@ -85,6 +85,10 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
 
 
 def _check(options: argparse.Namespace) -> None:
+    for name in ("config", "workdir", *_RESTORE, *_COMPILE):
+        value = getattr(options, name)
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise ValueError(f"--{name} is empty; give it a value or leave it out.")
     if options.mode not in MODES:
         raise ValueError(_unknown("--mode", options.mode, MODES))
     for mode, names in (("restore", _RESTORE), ("compile", _COMPILE)):
@@ -115,6 +119,10 @@ def _check_restore(options: argparse.Namespace) -> None:
     for name in ("input", "output"):
         if getattr(options, name) is None:
             raise ValueError(f"--mode=restore needs --{name}: {_RESTORE[name]}.")
+    # A shell leaves the ~ in --input=~/video.mp4 to the program.
+    options.input = os.path.expanduser(options.input)
+    options.output = os.path.expanduser(options.output)
+    options.spikes = options.spikes and os.path.expanduser(options.spikes)
     _check_output(Path(options.output))
     details = ("spike_height", "spike_width", "spike_flip", "exposure")
     given = [name for name in details if getattr(options, name) is not None]

@@ -106,7 +106,10 @@ def test_interpolation_doubles_the_rate_each_time(folder, capsys):
 
 def test_an_unknown_rate_is_said(folder, capsys):
     assert restore(workdir="009", output="a.mp4") == 0
-    assert "do not say their rate and play at 25 a second" in capsys.readouterr().out
+    assert (
+        "at 25 frames per second, since the input says no rate"
+        in capsys.readouterr().out
+    )
 
 
 def test_denoising_takes_sigma(folder, capsys):
@@ -144,3 +147,15 @@ def test_what_fails_leaves_nothing(folder, capsys):
     assert "nothing was trained there" in error_of(capsys, "--then=x", workdir="006")
     assert not (folder / "out").exists()
     assert not list(folder.glob(".out*"))
+
+
+def test_an_empty_option_is_refused_and_the_home_directory_is_found(
+    folder, capsys, monkeypatch
+):
+    for empty in ("--then=", "--spikes=", "--workdir="):
+        name = empty.rstrip("=")
+        assert f"{name} is empty" in error_of(capsys, empty, workdir="006")
+    assert "--input is empty" in error_of(capsys, workdir="006", source="")
+    monkeypatch.setenv("HOME", str(folder))
+    assert restore(workdir="006", source="~/pictures", output="~/home") == 0
+    assert (folder / "home").is_dir()

@@ -23,6 +23,8 @@ from vrt_spike_jax.official_tasks import TASKS, task_names
 
 Params = dict[str, Any]
 Layout = dict[str, Entry]
+# What a model wrapped for several GPUs puts before each name.
+_PARALLEL = "module."
 _SHOWN = 5
 _SPYNET_NAME = re.compile(r"basic_module\.\d+\..*|mean|std")
 
@@ -284,6 +286,11 @@ def _misfit(
     tasks: list[str],
 ) -> str:
     """One sentence for a state_dict of another model."""
+    if shapes and all(name.startswith(_PARALLEL) for name in shapes):
+        return (
+            f"all names begin with {_PARALLEL!r}, which PyTorch's DataParallel put "
+            "there; save the state_dict of model.module instead of the model's."
+        )
     name = "conv_first.weight"
     only_input = {n for n in wanted if shapes.get(n) != wanted[n]} == {name}
     if only_input and shapes.keys() == wanted.keys() and len(shapes[name]) == 5:

@@ -217,7 +217,7 @@ def _check_sigma(task: Task, sigma: int | float | None) -> None:
     if not task.nonblind:
         raise ValueError(
             f"sigma={sigma:g} was given to a model that is not told the noise level; "
-            "leave it out, or use one with nonblind_denoising=True."
+            "leave it out, or use one of non-blind denoising (task 008)."
         )
     if not 0 <= sigma <= 255:
         raise ValueError(

@@ -100,7 +100,7 @@ def check_chain(models: Sequence[Restorer], *, sigma: int | float | None) -> Non
     if sigma is not None and not told:
         raise ValueError(
             f"sigma={sigma:g} was given, but no model here is told the noise level; "
-            "leave it out, or use one with nonblind_denoising=True."
+            "leave it out, or use one of non-blind denoising (task 008)."
         )
 
 

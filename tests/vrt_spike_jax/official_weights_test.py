@@ -172,6 +172,12 @@ def test_what_does_not_fit_is_named(state_dict, change, sentence):
     assert "\n" not in str(error.value)
 
 
+def test_names_of_a_model_wrapped_for_several_gpus_are_explained(state_dict):
+    wrapped = {f"module.{name}": value for name, value in state_dict.items()}
+    with pytest.raises(ValueError, match="all names begin with 'module.'"):
+        convert_vrt_state_dict(wrapped, MODEL)
+
+
 @pytest.mark.parametrize("given", ["deblur", "denoise"])
 def test_noise_level_among_the_channels_is_said(given):
     other = {"deblur": "denoise", "denoise": "deblur"}[given]

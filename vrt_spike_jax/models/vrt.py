@@ -336,7 +336,8 @@ class VRT(nn.Module):
         if d < self.min_frames:
             raise ValueError(
                 f"the clip has {d} frames; pa_frames={self.pa_frames} needs at least "
-                f"{self.min_frames}: repeat a frame."
+                f"{self.min_frames}: repeat a frame, or use the blended tiling of "
+                "restore_video."
             )
         multiple, smallest = self.size_multiple, self.min_size
         if min(h, w) < smallest or h % multiple or w % multiple:
