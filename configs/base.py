@@ -97,7 +97,7 @@ def _deblur() -> ConfigDict:
                     (".*", "main"),
                 ),
                 # Learning rate of a group / learning_rate.
-                "factors": {"main": 1.0, "flow": 0.125, "gate": 10.0, "head": 0.05},
+                "factors": {"main": 1.0, "flow": 0.125, "proj": 10.0, "head": 0.01},
             },
             "train": {
                 "steps": 300_000,
@@ -133,8 +133,8 @@ def _shrink_to_tiny(config: ConfigDict) -> None:
         learning_rate=3e-3,
         warmup_steps=20,
         # From scratch the flow has to be learnt as fast as the rest. The last layer
-        # sums over so many features that the common rate would first drown the blurred
-        # frame in noise and then silence the features.
+        # keeps its first values until the fusions have learnt through them: faster, it
+        # first silences all features, and what the spikes say with them.
         groups=(("(.*/)?conv_last/.*", "head"), (".*", "main")),
     )
     config.train.update(steps=280, log_every=10, checkpoint_every=40, picture_every=140)

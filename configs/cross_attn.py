@@ -14,5 +14,8 @@ def get_config(recipe: str = "") -> ConfigDict:
     config = base.get_config(recipe)
     config.name = "cross_attn"
     config.model.fusion = "cross_attn"
-    config.optimizer.groups = (("fusion_.*/gate", "gate"), *config.optimizer.groups)
+    config.optimizer.groups = (
+        ("fusion_.*/proj/.*", "proj"),
+        *config.optimizer.groups,
+    )
     return config

@@ -1,7 +1,8 @@
 """Fusion of spike features into the frames' features, before the TMSA groups.
 
 Every fusion takes (frames, spike features) and returns frames, and starts as the
-identity: its gate is zero, so that at step 0 the fused model equals VRT.
+identity: its last projection is zero, so that at step 0 the fused model equals VRT. No
+gate follows it: a gate would let it learn nothing but its own random directions first.
 """
 
 from __future__ import annotations
@@ -73,9 +74,8 @@ class CrossAttentionFusion(nn.Module):
             h=window,
             w=window,
         )[:, :, :h, :w]
-        update = nn.Dense(c, name="proj", **dtypes)(out)
-        gate = self.param("gate", nn.initializers.zeros, (c,), self.param_dtype)
-        return frames + update * gate.astype(frames.dtype).reshape(1, 1, 1, 1, c)
+        proj = nn.Dense(c, name="proj", kernel_init=nn.initializers.zeros, **dtypes)
+        return frames + proj(out).astype(frames.dtype)
 
     def _windows(self, x: Float[Array, "b t s h w c"]) -> Float[Array, "n heads m d"]:
         """Heads of the tokens of each window; what a window lacks is zero."""

@@ -20,6 +20,8 @@ from vrt_spike_jax.models.warping import resize_bilinear
 
 # Weights of R, G, B in the grey value a spike camera integrates (ITU-R BT.601).
 GREY = (0.299, 0.587, 0.114)
+# What brings changes of light inside an exposure to the size of the learnt features.
+_CHANGE_FACTOR = 4
 
 
 def spike_scale_of(spikes_shape: tuple[int, ...], frames_shape: tuple[int, ...]) -> int:
@@ -115,9 +117,11 @@ class ResidualBlock3D(nn.Module):
 class SpikeEncoder3D(nn.Module):
     """Conv3D pyramid over the spikes inside each exposure.
 
-    `features`: widths at VRT's scales 1, 1/2, 1/4, 1/8. `channels`: widths of the VRT
-    stages the outputs go to. `time_strides`: temporal down-sampling of the stem's
-    convolutions; the number of voxel bins must be a multiple of their product.
+    `features`: widths at VRT's scales 1, 1/2, 1/4, 1/8; beside the learnt features of
+    each scale stands one more, how the light changes in the exposure. `channels`:
+    widths of the VRT stages the outputs go to. `time_strides`: temporal down-sampling
+    of the stem's convolutions; the number of voxel bins must be a multiple of their
+    product.
     """
 
     features: tuple[int, int, int, int]
@@ -156,6 +160,7 @@ class SpikeEncoder3D(nn.Module):
                 f"{total}, the product of time_strides={self.time_strides}."
             )
         first = SCALES.index(spike_scale)
+        change = _change_of_light(x, total)
         for i, stride in enumerate(self.time_strides):
             stem = Conv3D(
                 self.features[first],
@@ -178,7 +183,7 @@ class SpikeEncoder3D(nn.Module):
                 x = nn.gelu(down(x))
             for i in range(self.blocks):
                 x = ResidualBlock3D(name=f"block_{scale}_{i}", **dtypes)(x)
-            outputs.append(x)
+            outputs.append(_beside(x, change))
         # Scales finer than the spike camera see its finest features, enlarged.
         h, w = light.shape[3:]
         for finer in range(first):
@@ -198,3 +203,26 @@ class SpikeEncoder3D(nn.Module):
             param_dtype=self.param_dtype,
             name=f"project_{scale}",
         )(x)
+
+
+def _change_of_light(
+    light: Float[Array, "n k h w 1"], bins: int
+) -> Float[Array, "n s h w 1"]:
+    """Mean light of each `bins` bins, less that of the whole exposure.
+
+    What blurs is what changes within the exposure. Single bins hold so few spikes that
+    untrained convolutions over them pass on more of the camera's noise than of it.
+    """
+    means = reduce(light, "n (s k) h w c -> n s h w c", "mean", k=bins)
+    return _CHANGE_FACTOR * (means - means.mean(1, keepdims=True))
+
+
+def _beside(
+    features: Float[Array, "n s h2 w2 f"], change: Float[Array, "n s h w 1"]
+) -> Float[Array, "n s h2 w2 f1"]:
+    """The features, and the change of light at their scale as one more."""
+    factor = change.shape[2] // features.shape[2]
+    change = reduce(
+        change, "n s (h y) (w x) c -> n s h w c", "mean", y=factor, x=factor
+    )
+    return jnp.concatenate([features, change], -1)

@@ -11,7 +11,8 @@ FRAMES = jnp.asarray(RNG.normal(size=(1, 2, 10, 12, 8)), jnp.float32)
 SPIKES = jnp.asarray(RNG.normal(size=(1, 2, 4, 10, 12, 8)), jnp.float32)
 LAYER = CrossAttentionFusion(num_heads=4, window=4)
 PARAMS = LAYER.init(jax.random.key(0), FRAMES, SPIKES)["params"]
-OPEN = {**PARAMS, "gate": jnp.ones_like(PARAMS["gate"])}
+PROJ = {"kernel": RNG.normal(size=(8, 8)), "bias": RNG.normal(size=8)}
+OPEN = {**PARAMS, "proj": jax.tree.map(jnp.float32, PROJ)}
 
 
 def run(params, frames, spikes):
@@ -22,9 +23,9 @@ def test_it_starts_as_the_identity():
     np.testing.assert_array_equal(run(PARAMS, FRAMES, SPIKES), FRAMES)
 
 
-def test_the_gate_learns_from_the_first_step():
+def test_its_projection_learns_from_the_first_step():
     gradient = jax.grad(lambda p: (run(p, FRAMES, SPIKES) ** 2).sum())(PARAMS)
-    assert np.all(np.abs(gradient["gate"]) > 0)
+    assert all(np.all(np.abs(x) > 0) for x in jax.tree.leaves(gradient["proj"]))
 
 
 def test_it_equals_attention_written_out():

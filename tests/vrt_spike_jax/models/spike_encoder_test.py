@@ -127,3 +127,22 @@ def test_match_gain_of_darkness_is_one():
 def test_spikes_that_do_not_fit_the_frames_are_refused(spikes, sentence):
     with pytest.raises(ValueError, match=sentence):
         spike_scale_of(spikes, (1, 2, 16, 16, 3))
+
+
+@pytest.mark.parametrize("spike_scale", [1, 2])
+def test_the_change_of_light_stands_beside_the_learnt_features(spike_scale):
+    light = jnp.asarray(RNG.random((1, 2, 16, 32, 48)), jnp.float32)
+    init = functools.partial(ENCODER.init, spike_scale=spike_scale)
+    shapes = jax.eval_shape(init, jax.random.key(0), light)["params"]
+    params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+    for scale in range(4):  # hands on the change alone, as it is
+        kernel = params[f"project_{scale}"]["kernel"]
+        params[f"project_{scale}"]["kernel"] = kernel.at[-1].set(1)
+    found = run(params, light, spike_scale=spike_scale)
+    means = light.reshape(1, 2, 2, 8, 32, 48).mean(3)
+    change = 4 * (means - light.mean(2, keepdims=True))
+    for scale in range(1 if spike_scale == 2 else 0, 4):
+        n = 2**scale // spike_scale
+        expected = change.reshape(1, 2, 2, 32 // n, n, 48 // n, n).mean((4, 6))
+        for channel in range(WIDTHS[scale]):
+            np.testing.assert_allclose(found[scale][..., channel], expected, atol=1e-5)

@@ -21,9 +21,13 @@ def model():
     return create_model("tiny", fusion="cross_attn")
 
 
+def is_projection(name):
+    return name.startswith("fusion_") and "/proj/" in name
+
+
 @pytest.fixture(scope="module")
 def params(model):
-    """Every parameter away from its start, but for the gates.
+    """Every parameter away from its start, but for the fusions' last projections.
 
     What reads the spikes keeps their scale from layer to layer, so that they matter.
     """
@@ -32,7 +36,7 @@ def params(model):
     rng = np.random.default_rng(0)
 
     def fill(name, shape):
-        if name.endswith("/gate"):
+        if is_projection(name):
             return jnp.zeros(shape)
         scale = 0.1
         if name.endswith("/kernel") and not name.startswith("vrt/"):
@@ -53,10 +57,16 @@ def run(model):
 
 
 def opened(params):
+    """The same, with random last projections of the fusions."""
     flat = traverse_util.flatten_dict(params, sep="/")
-    gates = {n: jnp.ones_like(x) for n, x in flat.items() if n.endswith("/gate")}
-    assert len(gates) == 7
-    return traverse_util.unflatten_dict({**flat, **gates}, sep="/")
+    rng = np.random.default_rng(1)
+    projections = {
+        name: jnp.asarray(rng.normal(0, x.shape[0] ** -0.5, x.shape), x.dtype)
+        for name, x in flat.items()
+        if is_projection(name)
+    }
+    assert len(projections) == 2 * 7
+    return traverse_util.unflatten_dict({**flat, **projections}, sep="/")
 
 
 def test_at_step_0_it_equals_vrt_bit_for_bit(model, params, run):
@@ -68,7 +78,7 @@ def test_at_step_0_it_equals_vrt_bit_for_bit(model, params, run):
     np.testing.assert_array_equal(run(params, BLUR, SPIKES), expected)
 
 
-def test_an_open_gate_lets_the_spikes_in(params, run):
+def test_an_open_projection_lets_the_spikes_in(params, run):
     params = opened(params)
     change = run(params, BLUR, SPIKES) - run(params, BLUR, SPIKES[:, :, ::-1])
     assert np.abs(change).max() > 1e-3
