@@ -228,10 +228,7 @@ def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) ->
         height=shape[1],
         width=shape[2],
         num_bins=config.data.num_bins,
-        spike_height=options.spike_height,
-        spike_width=options.spike_width,
-        flip=options.spike_flip,
-        exposure=options.exposure,
+        **command_line.spike_facts(options),
     )
     found, trained = shape[1] // spikes.shape[2], config.data.embedded.spike_scale
     if found != trained:

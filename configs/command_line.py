@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 MODES = ("train", "eval", "restore", "compile")
 PARTS = ("forward", "train")
@@ -17,9 +17,21 @@ _RESTORE = {
     "spike_height": "spike pixels; default: the .json beside the .dat",
     "spike_width": "spike pixels; default: the .json beside the .dat",
     "spike_flip": "true where rows are stored bottom-up, else false",
+    "spike_bit_order": "little or big; default: the .json, else little",
+    "spike_layout": "plain, gen1 or gen2: header bits that cameras store; default: "
+    "the .json, else plain",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
     "sigma": "noise level for denoising: standard deviation, 0 to 255 is white",
     "then": "work directory of the model that follows; may be given again",
+}
+# Option -> argument of data_pipeline's Recording.
+_SPIKE_FACTS = {
+    "spike_height": "spike_height",
+    "spike_width": "spike_width",
+    "spike_flip": "flip",
+    "spike_bit_order": "bit_order",
+    "spike_layout": "layout",
+    "exposure": "exposure",
 }
 _COMPILE = {
     "part": "forward or train; default: both",
@@ -84,6 +96,11 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     return options
 
 
+def spike_facts(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of --spikes; None where they do not."""
+    return {fact: getattr(options, name) for name, fact in _SPIKE_FACTS.items()}
+
+
 def _check(options: argparse.Namespace) -> None:
     for name in ("config", "workdir", *_RESTORE, *_COMPILE):
         value = getattr(options, name)
@@ -124,8 +141,7 @@ def _check_restore(options: argparse.Namespace) -> None:
     options.output = os.path.expanduser(options.output)
     options.spikes = options.spikes and os.path.expanduser(options.spikes)
     _check_output(Path(options.output))
-    details = ("spike_height", "spike_width", "spike_flip", "exposure")
-    given = [name for name in details if getattr(options, name) is not None]
+    given = [name for name in _SPIKE_FACTS if getattr(options, name) is not None]
     if given and options.spikes is None:
         raise ValueError(f"--{given[0]} describes --spikes, which is missing.")
     options.spike_height = _whole(options.spike_height, "spike_height")

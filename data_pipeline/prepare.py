@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from data_pipeline import spike_dat
+from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
@@ -224,7 +224,7 @@ def write_files(folder: Path, record: Record) -> None:
     scale = int(record["spike_scale"])
     height, width = (length // scale for length in record["blur"].shape[1:3])
     spike_dat.write_packed(folder / "spikes.dat", record["spikes"], width, flip=True)
-    spike_dat.write_sidecar(
+    spike_sidecar.write_sidecar(
         folder / "spikes.dat",
         {
             "height": height,

@@ -5,10 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import spike_dat
+from data_pipeline import spike_sidecar
 from data_pipeline.exposure import exposure_windows
 from data_pipeline.records import SPIKE_SCALES, check_exposure
 from data_pipeline.representations import voxel_grid
+from data_pipeline.spike_dat import SpikeDat
+
+# What has to be known of a .dat, and how launch.py is told.
+_FLAGS = {
+    "height": "--spike_height",
+    "width": "--spike_width",
+    "flip": "--spike_flip (true where rows are stored bottom-up, as cameras do)",
+    "bit_order": "--spike_bit_order",
+    "layout": "--spike_layout",
+    "exposure": "--exposure=FIRST,LENGTH,PERIOD in spike frames",
+}
 
 
 class Recording:
@@ -29,6 +40,8 @@ class Recording:
         spike_height: int | None = None,
         spike_width: int | None = None,
         flip: bool | None = None,
+        bit_order: str | None = None,
+        layout: str | None = None,
         exposure: tuple[int, int, int] | None = None,
     ) -> None:
         """Opens a recording and checks that it fits the video.
@@ -44,6 +57,9 @@ class Recording:
             spike_height: spike pixels.
             spike_width: spike pixels.
             flip: whether the file stores the rows bottom-up, as cameras do.
+            bit_order: 'little' or 'big', see SpikeDat; without a .json, 'little'.
+            layout: what cameras store beside the pixels, a name in LAYOUTS of
+                spike_dat; without a .json, 'plain'.
             exposure: start of the first exposure, its length, and the period from one
                 start to the next, in spike frames.
 
@@ -56,15 +72,27 @@ class Recording:
             raise FileNotFoundError(f"There is no spike file {dat_path}.")
         if num_bins < 1:
             raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
-        facts = _facts(dat_path, spike_height, spike_width, flip, exposure)
-        self._path = dat_path
-        self._flip: bool = facts["flip"]
-        self._size = (facts["height"], facts["width"])
-        _check_scale(self._size, (height, width))
+        given = {
+            "height": spike_height,
+            "width": spike_width,
+            "flip": flip,
+            "bit_order": bit_order,
+            "layout": layout,
+            "exposure": exposure,
+        }
+        facts = _facts(dat_path, given)
+        size = (facts["height"], facts["width"])
+        _check_scale(size, (height, width))
         self._windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
-        total = spike_dat.count_frames(dat_path, *self._size)
-        _check_windows(self._windows, total, dat_path)
-        self.shape = (num_frames, num_bins, *self._size)
+        self._stream = SpikeDat(
+            dat_path,
+            *size,
+            flip=facts["flip"],
+            bit_order=facts["bit_order"],
+            layout=facts["layout"],
+        )
+        _check_windows(self._windows, len(self._stream), dat_path)
+        self.shape = (num_frames, num_bins, *size)
 
     def __getitem__(self, key: slice) -> np.ndarray:
         """Returns the voxel grids (t, K, h, w) of frames, float32 rates."""
@@ -72,13 +100,7 @@ class Recording:
         grids = np.empty((len(windows), *self.shape[1:]), np.float32)
         for grid, (start, end) in zip(grids, windows, strict=True):
             first = int(np.floor(start))
-            spikes = spike_dat.read_dat(
-                self._path,
-                *self._size,
-                start=first,
-                count=int(np.ceil(end)) - first,
-                flip=self._flip,
-            )
+            spikes = self._stream[first : int(np.ceil(end))]
             grid[:] = voxel_grid(
                 spikes, self.shape[1], start=start - first, end=end - first
             )
@@ -93,38 +115,21 @@ def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:
     return Recording(dat_path, **options)[:]
 
 
-def _facts(
-    dat_path: str | Path,
-    spike_height: int | None,
-    spike_width: int | None,
-    flip: bool | None,
-    exposure: tuple[int, int, int] | None,
-) -> dict[str, Any]:
+def _facts(dat_path: str | Path, given: dict[str, Any]) -> dict[str, Any]:
     """Merges what was given with the .json beside the .dat."""
-    given = {
-        "height": spike_height,
-        "width": spike_width,
-        "flip": flip,
-        "exposure": exposure,
-    }
-    missing = [name for name, value in given.items() if value is None]
-    if missing:
-        path = spike_dat.sidecar_path(dat_path)
-        if not path.is_file():
-            flags = {
-                "height": "--spike_height",
-                "width": "--spike_width",
-                "flip": "--spike_flip (true where rows are stored bottom-up, as cameras"
-                " do)",
-                "exposure": "--exposure=FIRST,LENGTH,PERIOD in spike frames",
-            }
-            raise ValueError(
-                f"{dat_path} does not say how it is to be read and there is no "
-                f"{path.name} beside it; pass "
-                f"{', '.join(flags[name] for name in missing)}."
-            )
-        sidecar = spike_dat.read_sidecar(dat_path)
-        given |= {name: sidecar[name] for name in missing}
+    given = {name: value for name, value in given.items() if value is not None}
+    path = spike_sidecar.sidecar_path(dat_path)
+    if _FLAGS.keys() <= given.keys():
+        return given
+    if path.is_file():
+        return spike_sidecar.read_sidecar(dat_path) | given
+    given = spike_sidecar.DEFAULTS | given
+    flags = [flag for name, flag in _FLAGS.items() if name not in given]
+    if flags:
+        raise ValueError(
+            f"{dat_path} does not say how it is to be read and there is no "
+            f"{path.name} beside it; pass {', '.join(flags)}."
+        )
     return given
 
 
@@ -166,8 +171,8 @@ def _windows(
         )
     if len(listed) != num_frames:
         raise ValueError(
-            f"{spike_dat.sidecar_path(dat_path)} lists {len(listed)} exposures, but "
-            f"the video has {num_frames} frames; give the video that was recorded with "
-            "these spikes, or pass --exposure=FIRST,LENGTH,PERIOD."
+            f"{spike_sidecar.sidecar_path(dat_path)} lists {len(listed)} exposures, "
+            f"but the video has {num_frames} frames; give the video that was recorded "
+            "with these spikes, or pass --exposure=FIRST,LENGTH,PERIOD."
         )
     return np.asarray(listed, np.float32)

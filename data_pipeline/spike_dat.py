@@ -1,60 +1,77 @@
-"""Raw .dat spike streams and the .json beside them: read and write.
+"""Raw .dat spike streams: read lazily and write.
 
-A .dat has no header. Frames follow each other; the pixels of a frame are numbered
+A .dat has no header. Frames follow each other; the bits of a frame are numbered
 y * width + x over the whole frame, 8 to a byte, lowest bit first, and a frame whose
-pixels do not fill its last byte is padded to a whole one. Cameras and toolboxes store
-the rows bottom-up (`flip=True`), some data sets do not (spike_facts 1.1).
+bits do not fill its last byte is padded to a whole one. Cameras and toolboxes store
+the rows bottom-up (`flip=True`), some data sets do not (spike_facts 1.1). What cameras
+write themselves has header bits among the pixels of a row (`layout`, spike_facts 1.2).
 """
 
-import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from data_pipeline.atomic import new_file
+from data_pipeline.choices import unknown_name
 from data_pipeline.records import unpack_spikes
 
-# Height and width that cameras and public data sets use (spike_facts 1.2 and 1.4).
-_GEOMETRIES = (
-    (250, 400),
-    (250, 416),
-    (1000, 1000),
-    (1000, 1024),
-    (180, 320),
-    (250, 250),
-    (256, 256),
-    (360, 640),
-    (500, 800),
-    (720, 1280),
-)
-_SIDECAR = {
-    "height": int,
-    "width": int,
-    "flip": bool,
-    "spike_rate": float,
-    "threshold": float,
-    "gain": float,
-    "spike_scale": int,
-    "exposure": list,
+BitOrder = Literal["little", "big"]
+BIT_ORDERS = ("little", "big")
+
+
+class Layout(NamedTuple):
+    """What stands in a row beside its pixels."""
+
+    parts: int  # pieces of equal length that a row is stored in
+    header: int  # bits after the pixels of each piece
+
+
+LAYOUTS = {
+    "plain": Layout(1, 0),  # data sets, simulators, toolboxes
+    "gen1": Layout(1, 16),  # Vidar, SPS10: 400 pixels in 416 bits
+    "gen2": Layout(2, 12),  # SPS100, M1K40: 1000 pixels in 1024 bits
 }
+# Height, width and layout of cameras and public data sets (spike_facts 1.2 and 1.4).
+_GEOMETRIES = (
+    (250, 400, "plain"),
+    (250, 400, "gen1"),
+    (1000, 1000, "plain"),
+    (1000, 1000, "gen2"),
+    (180, 320, "plain"),
+    (250, 250, "plain"),
+    (256, 256, "plain"),
+    (360, 640, "plain"),
+    (500, 800, "plain"),
+    (720, 1280, "plain"),
+)
 _CHUNK = 256  # spike frames packed at a time
 
 
-def frame_bytes(height: int, width: int) -> int:
+def frame_bytes(height: int, width: int, *, layout: str = "plain") -> int:
     """Returns the bytes of one spike frame.
 
     Raises:
-        ValueError: height or width is not positive.
+        ValueError: height or width is not positive, or the layout is unknown or splits
+            rows of this width unevenly.
     """
     if height < 1 or width < 1:
         raise ValueError(f"A spike frame cannot be {height}x{width} pixels.")
-    return -(-height * width // 8)
+    if layout not in LAYOUTS:
+        raise ValueError(unknown_name("layout", layout, LAYOUTS))
+    parts, header = LAYOUTS[layout]
+    if width % parts:
+        raise ValueError(
+            f"layout {layout!r} stores a row in {parts} equal parts, so width must be "
+            f"a multiple of {parts}, got {width}."
+        )
+    return -(-height * (width + parts * header) // 8)
 
 
-def count_frames(path: str | Path, height: int, width: int) -> int:
+def count_frames(
+    path: str | Path, height: int, width: int, *, layout: str = "plain"
+) -> int:
     """Returns how many spike frames a .dat holds.
 
     Raises:
@@ -64,11 +81,15 @@ def count_frames(path: str | Path, height: int, width: int) -> int:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"There is no spike file {file}.")
-    size, frame = file.stat().st_size, frame_bytes(height, width)
+    size, frame = file.stat().st_size, frame_bytes(height, width, layout=layout)
     if size == 0:
         raise ValueError(f"{file} is empty; it holds no spike frame.")
     if size % frame:
-        fits = [f"{h}x{w}" for h, w in _GEOMETRIES if size % frame_bytes(h, w) == 0]
+        fits = [
+            f"{h}x{w}" + ("" if name == "plain" else f" of layout {name!r}")
+            for h, w, name in _GEOMETRIES
+            if size % frame_bytes(h, w, layout=name) == 0
+        ]
         hint = f" It would fit {' or '.join(fits)}." if fits else ""
         raise ValueError(
             f"{file} has {size} bytes, which is not a whole number of {height}x{width} "
@@ -79,6 +100,85 @@ def count_frames(path: str | Path, height: int, width: int) -> int:
     return size // frame
 
 
+class SpikeDat:
+    """A .dat as spikes (S, height, width), of which only what is sliced is read.
+
+    `stream[start:stop]` gives uint8 of 0 and 1, rows top-down. The file is mapped into
+    memory, so a window costs its own bytes, however long the stream.
+
+    Attributes:
+        shape: (S, height, width).
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        height: int,
+        width: int,
+        *,
+        flip: bool,
+        bit_order: str = "little",
+        layout: str = "plain",
+    ) -> None:
+        """Opens a stream; nothing of it is read yet.
+
+        Args:
+            path: of the .dat.
+            height: spike pixels.
+            width: spike pixels, without what `layout` stores beside them.
+            flip: whether the file stores the rows bottom-up, as cameras do.
+            bit_order: 'little' where the lowest bit of a byte is the leftmost pixel, as
+                everywhere in public data; or 'big'.
+            layout: a name in LAYOUTS.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: its size does not fit, or bit_order or layout is unknown.
+        """
+        _check_bit_order(bit_order)
+        count = count_frames(path, height, width, layout=layout)
+        frame = frame_bytes(height, width, layout=layout)
+        self.shape = (count, height, width)
+        self._flip = flip
+        self._bit_order: BitOrder = "big" if bit_order == "big" else "little"
+        self._layout = layout
+        self._bytes = np.memmap(path, np.uint8, "r", shape=(count, frame))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        """Returns the spikes (s, height, width) of a slice along time."""
+        _, height, width = self.shape
+        parts, header = LAYOUTS[self._layout]
+        stored = width + parts * header
+        bits = np.unpackbits(
+            self._bytes[key], axis=1, count=height * stored, bitorder=self._bit_order
+        )
+        spikes = without_header(bits.reshape(-1, height, stored), self._layout)
+        return np.ascontiguousarray(spikes[:, ::-1]) if self._flip else spikes
+
+
+def without_header(rows: np.ndarray, layout: str) -> np.ndarray:
+    """Returns the pixels (..., width) of rows as a camera stores them.
+
+    Raises:
+        ValueError: rows of this length are not stored so, or the layout is unknown.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(unknown_name("layout", layout, LAYOUTS))
+    parts, header = LAYOUTS[layout]
+    stored = rows.shape[-1]
+    if stored % parts or stored // parts <= header:
+        raise ValueError(
+            f"Rows of {stored} bits are not of layout {layout!r}, which has {parts} "
+            f"equal parts with {header} bits of header each."
+        )
+    pieces = rows.reshape(*rows.shape[:-1], parts, stored // parts)
+    pixels = pieces[..., : stored // parts - header]
+    return pixels.reshape(*rows.shape[:-1], stored - parts * header)
+
+
 def read_dat(
     path: str | Path,
     height: int,
@@ -87,6 +187,8 @@ def read_dat(
     start: int = 0,
     count: int | None = None,
     flip: bool = True,
+    bit_order: str = "little",
+    layout: str = "plain",
 ) -> np.ndarray:
     """Reads spikes (S, height, width), uint8 of 0 and 1, rows top-down.
 
@@ -99,40 +201,47 @@ def read_dat(
         start: first spike frame to read.
         count: how many to read, all to the end where None.
         flip: whether the file stores the rows bottom-up, as cameras do.
+        bit_order: as for SpikeDat.
+        layout: a name in LAYOUTS.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: its size does not fit, or the range is not inside it.
     """
-    total = count_frames(path, height, width)
-    if count is None:
-        count = total - start
-    if start < 0 or count < 1 or start + count > total:
-        raise ValueError(
-            f"{path} holds the spike frames 0 to {total - 1}; cannot read {count} from "
-            f"frame {start} on."
-        )
-    frame = frame_bytes(height, width)
-    packed = np.fromfile(path, np.uint8, count * frame, offset=start * frame)
-    bits = np.unpackbits(
-        packed.reshape(count, frame), axis=1, count=height * width, bitorder="little"
+    stream = SpikeDat(
+        path, height, width, flip=flip, bit_order=bit_order, layout=layout
     )
-    spikes = bits.reshape(count, height, width)
-    return np.ascontiguousarray(spikes[:, ::-1]) if flip else spikes
+    if count is None:
+        count = len(stream) - start
+    if start < 0 or count < 1 or start + count > len(stream):
+        raise ValueError(
+            f"{path} holds the spike frames 0 to {len(stream) - 1}; cannot read "
+            f"{count} from frame {start} on."
+        )
+    return stream[start : start + count]
 
 
-def write_dat(path: str | Path, spikes: np.ndarray, *, flip: bool = True) -> None:
+def write_dat(
+    path: str | Path,
+    spikes: np.ndarray,
+    *,
+    flip: bool = True,
+    bit_order: str = "little",
+) -> None:
     """Writes spikes (S, h, w) of 0 and 1, rows top-down, as a .dat.
 
     Args:
         path: of the .dat, which is replaced if it is there.
         spikes: boolean, or any whole numbers that are 0 or 1.
         flip: whether to store the rows bottom-up, as cameras do.
+        bit_order: as for SpikeDat.
 
     Raises:
-        ValueError: spikes is not (S, h, w), empty, or holds other values.
+        ValueError: spikes is not (S, h, w), empty, or holds other values, or the bit
+            order is unknown.
         FileNotFoundError: the folder does not exist.
     """
+    _check_bit_order(bit_order)
     if spikes.ndim != 3 or 0 in spikes.shape:
         raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
     if spikes.dtype.kind not in "bui" or not ((spikes == 0) | (spikes == 1)).all():
@@ -141,7 +250,7 @@ def write_dat(path: str | Path, spikes: np.ndarray, *, flip: bool = True) -> Non
             f"{spikes.min()} to {spikes.max()}."
         )
     chunks = (spikes[at : at + _CHUNK] for at in range(0, len(spikes), _CHUNK))
-    _write(path, chunks, flip=flip)
+    _write(path, chunks, flip=flip, bit_order=bit_order)
 
 
 def write_packed(
@@ -155,85 +264,21 @@ def write_packed(
     _write(path, chunks, flip=flip)
 
 
-def _write(path: str | Path, chunks: Iterable[np.ndarray], *, flip: bool) -> None:
+def _check_bit_order(bit_order: str) -> None:
+    if bit_order not in BIT_ORDERS:
+        raise ValueError(unknown_name("bit_order", bit_order, BIT_ORDERS))
+
+
+def _write(
+    path: str | Path,
+    chunks: Iterable[np.ndarray],
+    *,
+    flip: bool,
+    bit_order: str = "little",
+) -> None:
+    order: BitOrder = "big" if bit_order == "big" else "little"
     with new_file(path) as temporary, temporary.open("wb") as file:
         for chunk in chunks:
             rows = chunk[:, ::-1] if flip else chunk
             bits = rows.astype(np.uint8).reshape(len(chunk), -1)
-            file.write(np.packbits(bits, axis=1, bitorder="little").tobytes())
-
-
-def sidecar_path(dat_path: str | Path) -> Path:
-    """Returns the path of the .json beside a .dat."""
-    return Path(dat_path).with_suffix(".json")
-
-
-def write_sidecar(dat_path: str | Path, facts: dict[str, Any]) -> None:
-    """Writes what a .dat does not say of itself into the .json beside it.
-
-    Args:
-        dat_path: of the .dat.
-        facts: height, width, flip, spike_rate [Hz], threshold, gain, spike_scale and
-            exposure, a list of [start, end] in spike frames. Unknown numbers are NaN,
-            written as null.
-
-    Raises:
-        ValueError: a fact is missing, unknown or of the wrong type.
-    """
-    known = {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in facts.items()
-    }
-    path = sidecar_path(dat_path)
-    _check_facts(known, path)
-    with new_file(path) as temporary:
-        temporary.write_text(json.dumps(known, indent=2) + "\n")
-
-
-def read_sidecar(dat_path: str | Path) -> dict[str, Any]:
-    """Reads the .json beside a .dat; unknown numbers are NaN.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is not JSON, or a fact is missing, unknown or of the wrong type.
-    """
-    path = sidecar_path(dat_path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path} beside the spikes.")
-    try:
-        facts = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}).") from None
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path} must hold one JSON object.")
-    _check_facts(facts, path)
-    return {name: math.nan if value is None else value for name, value in facts.items()}
-
-
-def _check_facts(facts: dict[str, Any], path: Path) -> None:
-    if set(facts) != set(_SIDECAR):
-        raise ValueError(
-            f"{path} must hold exactly {', '.join(_SIDECAR)}; it holds "
-            f"{', '.join(map(str, facts)) or 'nothing'}."
-        )
-    for name, kind in _SIDECAR.items():
-        value = facts[name]
-        if kind is float:
-            valid = value is None or _is_number(value)
-        elif name == "exposure":
-            valid = isinstance(value, list) and all(
-                isinstance(window, list)
-                and len(window) == 2
-                and all(_is_number(edge) for edge in window)
-                for window in value
-            )
-        else:
-            valid = isinstance(value, kind) and (
-                kind is bool or not isinstance(value, bool)
-            )
-        if not valid:
-            raise ValueError(f"{path}: {name} cannot be {value!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+            file.write(np.packbits(bits, axis=1, bitorder=order).tobytes())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from data_pipeline import pipeline, spike_dat
+from data_pipeline import pipeline, spike_sidecar
 from data_pipeline.prepare import OPTIONS, main
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_deblur import open_split
@@ -51,7 +51,7 @@ def test_files_are_what_restore_takes(
     sharp, _ = read_video(output / "sharp")
     original, _ = read_video(footage)
     assert blur.shape == sharp.shape == (17, 32, 40, 3)
-    facts = spike_dat.read_sidecar(output / "spikes.dat")
+    facts = spike_sidecar.read_sidecar(output / "spikes.dat")
     assert facts["spike_scale"] == scale
     for frame, (start, end) in zip(sharp, facts["exposure"], strict=True):
         np.testing.assert_array_equal(frame, original[int((start + end) / 2) // 4])
@@ -75,7 +75,7 @@ def test_several_videos_get_a_folder_each(footage: Path, tmp_path: Path) -> None
     code = prepare("--source=video", f"--input={films}", f"--output={output}", *TIMES)
     assert code == 0
     for name, rate in (("a", math.nan), ("b", 120.0)):
-        facts = spike_dat.read_sidecar(output / name / "spikes.dat")
+        facts = spike_sidecar.read_sidecar(output / name / "spikes.dat")
         np.testing.assert_equal(facts["spike_rate"], rate)
         assert len(list((output / name / "blur").iterdir())) == 17
 

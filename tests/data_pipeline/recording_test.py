@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipeline import spike_dat
+from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.recording import Recording, load_spikes
 from data_pipeline.representations import voxel_grid
 
@@ -36,7 +36,7 @@ def describe(dat: Path, **changes: Any) -> None:
         "spike_scale": 2,
         "exposure": EXPOSURE,
     }
-    spike_dat.write_sidecar(dat, facts | changes)
+    spike_sidecar.write_sidecar(dat, facts | changes)
 
 
 def load(dat: Path, **options: Any) -> np.ndarray:

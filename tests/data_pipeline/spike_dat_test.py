@@ -12,17 +12,6 @@ from hypothesis import strategies as st
 from data_pipeline import spike_dat
 from data_pipeline.records import pack_spikes
 
-FACTS: dict[str, Any] = {
-    "height": 4,
-    "width": 6,
-    "flip": True,
-    "spike_rate": float("nan"),
-    "threshold": 2.0,
-    "gain": 1.0,
-    "spike_scale": 2,
-    "exposure": [[0.0, 3.0], [4.0, 7.0]],
-}
-
 
 def test_the_layout_bit_by_bit(tmp_path: Path) -> None:
     # One spike, at row 1, column 3 of 3 rows of 5: pixel 1 * 5 + 3 = 8 of the frame.
@@ -76,6 +65,78 @@ def test_packed_records_are_written_as_the_same_stream(tmp_path: Path) -> None:
     assert (tmp_path / "a.dat").read_bytes() == (tmp_path / "b.dat").read_bytes()
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_highest_bit_first(tmp_path: Path, flip: bool) -> None:
+    spikes = np.random.default_rng(1).integers(0, 2, (3, 3, 11), np.uint8)
+    path = tmp_path / "a.dat"
+    spike_dat.write_dat(path, spikes, flip=flip, bit_order="big")
+    rows = spikes[0, ::-1] if flip else spikes[0]
+    assert path.read_bytes()[:5] == np.packbits(rows.ravel()).tobytes()
+    read = spike_dat.read_dat(path, 3, 11, flip=flip, bit_order="big")
+    np.testing.assert_array_equal(read, spikes)
+
+
+def camera_file(path: Path, spikes: np.ndarray, layout: str) -> None:
+    """Writes rows bottom-up with header bits of 1, column by column."""
+    parts = 2 if layout == "gen2" else 1
+    header = np.ones((*spikes.shape[:2], 12 if layout == "gen2" else 16), np.uint8)
+    pieces = np.split(spikes[:, ::-1], parts, axis=2)
+    rows = np.concatenate([x for piece in pieces for x in (piece, header)], axis=2)
+    frames = rows.reshape(len(spikes), -1)
+    path.write_bytes(np.packbits(frames, axis=1, bitorder="little").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("layout", "size", "columns"),
+    [
+        ("gen1", (250, 400), [*range(400, 416)]),
+        ("gen2", (1000, 1000), [*range(500, 512), *range(1012, 1024)]),
+    ],
+)
+def test_the_header_columns_of_cameras_are_left_out(
+    tmp_path: Path, layout: str, size: tuple[int, int], columns: list[int]
+) -> None:
+    spikes = np.random.default_rng(2).integers(0, 2, (2, *size), np.uint8)
+    path = tmp_path / "a.dat"
+    camera_file(path, spikes, layout)
+    read = spike_dat.read_dat(path, *size, layout=layout)
+    np.testing.assert_array_equal(read, spikes)
+    stored = spike_dat.read_dat(path, size[0], size[1] + len(columns))
+    assert stored[..., columns].all()
+    np.testing.assert_array_equal(np.delete(stored, columns, axis=2), spikes)
+
+
+def test_a_stream_is_read_slice_by_slice(tmp_path: Path) -> None:
+    spikes = np.random.default_rng(3).integers(0, 2, (20, 5, 7), np.uint8)
+    spike_dat.write_dat(tmp_path / "a.dat", spikes)
+    stream = spike_dat.SpikeDat(tmp_path / "a.dat", 5, 7, flip=True)
+    assert stream.shape == (20, 5, 7) and len(stream) == 20
+    for key in (slice(3, 8), slice(None), slice(-4, None), slice(2, 19, 5)):
+        np.testing.assert_array_equal(stream[key], spikes[key])
+    # A hole in a sparse file takes no room: only the window is read of 50 GB.
+    with (tmp_path / "long.dat").open("wb") as file:
+        file.truncate(50_000_000_000)
+    long = spike_dat.SpikeDat(tmp_path / "long.dat", 250, 400, flip=True)
+    assert long[3_999_990:].shape == (10, 250, 400)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layout": "gen3"}, "unknown layout 'gen3'.*gen"),
+        ({"layout": "gen2", "width": 5}, "multiple of 2, got 5"),
+        ({"bit_order": "litle"}, "unknown bit_order 'litle'.*little"),
+    ],
+)
+def test_unknown_ways_of_storing_are_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "a.dat"
+    spike_dat.write_dat(path, np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        spike_dat.read_dat(path, 4, **{"width": 4, **options})
+
+
 def test_the_reference_recordings_read_as_documented(shared: Path) -> None:
     path = shared / "data" / "s_reds" / "203_part2_key_id151.dat"
     if not path.is_file():
@@ -90,7 +151,8 @@ def test_a_wrong_size_names_both_sizes_and_what_would_fit(tmp_path: Path) -> Non
     path = tmp_path / "a.dat"
     path.write_bytes(bytes(3 * 250 * 416 // 8))
     with pytest.raises(
-        ValueError, match=r"39000 bytes.*250x400 frames of 12500.*37500.*fit 250x416"
+        ValueError,
+        match=r"39000 bytes.*of 12500.*37500.*fit 250x400 of layout 'gen1'",
     ):
         spike_dat.read_dat(path, 250, 400)
     path.write_bytes(b"")
@@ -133,48 +195,3 @@ def test_what_is_no_spike_stream_is_not_written(
     with pytest.raises(ValueError, match=message):
         spike_dat.write_dat(tmp_path / "a.dat", spikes)
     assert not any(tmp_path.iterdir())
-
-
-def test_the_sidecar_round_trips_with_unknown_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "a.dat"
-    spike_dat.write_sidecar(path, FACTS)
-    assert '"spike_rate": null' in (tmp_path / "a.json").read_text()
-    read = spike_dat.read_sidecar(path)
-    assert np.isnan(read.pop("spike_rate"))
-    assert read == {k: v for k, v in FACTS.items() if k != "spike_rate"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not valid JSON"),
-        ("[]", "one JSON object"),
-        ('{"height": 4}', "must hold exactly height, width"),
-    ],
-)
-def test_a_broken_sidecar_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        spike_dat.read_sidecar(tmp_path / "a.dat")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("height", "4"),
-        ("width", True),
-        ("flip", 1),
-        ("gain", "big"),
-        ("exposure", [[1]]),
-        ("exposure", None),
-    ],
-)
-def test_a_wrong_fact_is_named(tmp_path: Path, name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name} cannot be"):
-        spike_dat.write_sidecar(tmp_path / "a.dat", FACTS | {name: value})
-    assert not any(tmp_path.iterdir())
-
-
-def test_a_missing_sidecar_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="a.json"):
-        spike_dat.read_sidecar(tmp_path / "a.dat")

@@ -1,0 +1,75 @@
+"""The .json beside a .dat: round trips, and errors that name the fact."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipeline import spike_sidecar
+
+FACTS: dict[str, Any] = {
+    "height": 4,
+    "width": 6,
+    "flip": True,
+    "spike_rate": float("nan"),
+    "threshold": 2.0,
+    "gain": 1.0,
+    "spike_scale": 2,
+    "exposure": [[0.0, 3.0], [4.0, 7.0]],
+}
+
+
+def test_the_sidecar_round_trips_with_unknown_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    spike_sidecar.write_sidecar(path, FACTS)
+    assert '"spike_rate": null' in (tmp_path / "a.json").read_text()
+    read = spike_sidecar.read_sidecar(path)
+    assert np.isnan(read.pop("spike_rate"))
+    plain = {"bit_order": "little", "layout": "plain"}
+    assert read == {k: v for k, v in FACTS.items() if k != "spike_rate"} | plain
+
+
+def test_how_a_camera_stores_its_rows_may_be_added(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    spike_sidecar.write_sidecar(path, FACTS | {"layout": "gen2", "bit_order": "big"})
+    read = spike_sidecar.read_sidecar(path)
+    assert (read["layout"], read["bit_order"]) == ("gen2", "big")
+    with pytest.raises(ValueError, match="Unknown layout 'gen_2'.*'gen2'"):
+        spike_sidecar.write_sidecar(path, FACTS | {"layout": "gen_2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "one JSON object"),
+        ('{"height": 4}', "must hold height, width"),
+    ],
+)
+def test_a_broken_sidecar_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        spike_sidecar.read_sidecar(tmp_path / "a.dat")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("height", "4"),
+        ("width", True),
+        ("flip", 1),
+        ("gain", "big"),
+        ("exposure", [[1]]),
+        ("exposure", None),
+    ],
+)
+def test_a_wrong_fact_is_named(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be"):
+        spike_sidecar.write_sidecar(tmp_path / "a.dat", FACTS | {name: value})
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_missing_sidecar_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="a.json"):
+        spike_sidecar.read_sidecar(tmp_path / "a.dat")
