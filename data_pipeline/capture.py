@@ -13,6 +13,7 @@ from data_pipeline.records import (
     Record,
     check_record,
     pack_spikes,
+    rgb_from_spike,
 )
 from data_pipeline.spike_camera import SpikeCamera, grey
 
@@ -80,9 +81,6 @@ def capture(
     if camera is None:
         raise ValueError(f"{name}: there is no light to record.")
     blur, sharp = shutter.develop()
-    to_rgb = np.diag([spike_scale, spike_scale, 1.0])
-    # Pixel centres: spike pixel 0 covers RGB pixels 0 .. scale-1.
-    to_rgb[:2, 2] = (spike_scale - 1) / 2
     record: Record = {
         "name": name,
         "blur": blur,
@@ -94,7 +92,7 @@ def capture(
         "threshold": np.float32(threshold),
         "gain": np.float32(gain),
         "spike_scale": np.int32(spike_scale),
-        "rgb_from_spike": to_rgb.astype(np.float32),
+        "rgb_from_spike": rgb_from_spike(spike_scale),
         "cfa": "none",
         "transfer": "gamma",
         "blur_kind": "mean of gamma-coded light, 8 bits",

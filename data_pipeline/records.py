@@ -48,6 +48,16 @@ def unpack_spikes(packed: np.ndarray, width: int) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, count=width, bitorder="little")
 
 
+def rgb_from_spike(scale: int) -> np.ndarray:
+    """Homography (3, 3) from spike pixels to RGB pixels, `scale` of them each way.
+
+    It maps pixel centres: spike pixel 0 covers the RGB pixels 0 .. scale - 1.
+    """
+    homography = np.diag([scale, scale, 1.0])
+    homography[:2, 2] = (scale - 1) / 2
+    return homography.astype(np.float32)
+
+
 def check_record(record: Record) -> None:
     """Raises a ValueError that names the field unless `record` keeps the contract."""
     fields = [*ARRAYS, *NUMBERS, *TEXTS]

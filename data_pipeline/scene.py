@@ -1,0 +1,127 @@
+"""What a recording shows: its spikes, and frames where there are any beside them."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline import spike_sidecar
+from data_pipeline.records import Record, rgb_from_spike, unpack_spikes
+from data_pipeline.spike_deblur import open_split
+from data_pipeline.spike_files import SpikeStream, open_spikes
+from data_pipeline.video_files import read_video
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A spike stream with what is known of it."""
+
+    name: str
+    spikes: SpikeStream
+    spike_rate: float = math.nan  # spike frames per second
+    frames: np.ndarray | None = None  # (T, H, W, 3) uint8, blurred
+    exposure: np.ndarray | None = None  # (T, 2), start and end in spike frames
+    rgb_from_spike: np.ndarray | None = None  # (3, 3) homography of pixel centres
+
+
+def open_scene(
+    path: str | Path, *, split: str = "train", clip: int = 0, **options: Any
+) -> Scene:
+    """Opens a spike file, a folder of `prepare --layout=files`, or a built data set.
+
+    Args:
+        path: of the file or folder.
+        split: of a data set.
+        clip: index in the split.
+        **options: how a spike file is read, as for open_spikes; for a .dat what is not
+            given is taken from the .json beside it.
+
+    Raises:
+        FileNotFoundError: there is nothing there, or nothing that can be shown.
+        ValueError: it cannot be read, or an option does not suit it.
+    """
+    path = Path(path)
+    options = {name: value for name, value in options.items() if value is not None}
+    if path.is_file():
+        return _spike_file(path, options)
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no spike file or folder {path}.")
+    if options:
+        raise ValueError(
+            f"{path} knows how its spikes are stored; leave {next(iter(options))} out."
+        )
+    if (path / "dataset_info.json").is_file():
+        return _clip(path, split, clip)
+    if (path / "spikes.dat").is_file():
+        return _prepared(path)
+    raise FileNotFoundError(
+        f"{path} holds neither spikes.dat nor a data set; name a spike file, or a "
+        "folder that python -m data_pipeline.prepare wrote."
+    )
+
+
+def _spike_file(path: Path, options: dict[str, Any]) -> Scene:
+    sidecar: dict[str, Any] = {}
+    if path.suffix.lower() == ".dat" and spike_sidecar.sidecar_path(path).is_file():
+        sidecar = spike_sidecar.read_sidecar(path)
+    names = ("height", "width", "flip", "bit_order", "layout")
+    known = {name: sidecar[name] for name in names if name in sidecar}
+    return Scene(
+        name=path.name,
+        spikes=open_spikes(path, **(known | options)),
+        spike_rate=sidecar.get("spike_rate", math.nan),
+    )
+
+
+def _prepared(folder: Path) -> Scene:
+    scene = _spike_file(folder / "spikes.dat", {})
+    sidecar = spike_sidecar.read_sidecar(folder / "spikes.dat")
+    frames, _ = read_video(folder / "blur")
+    exposure = np.asarray(sidecar["exposure"], np.float32)
+    if len(exposure) != len(frames):
+        raise ValueError(
+            f"{folder} has {len(frames)} frames in blur and {len(exposure)} exposures "
+            "in spikes.json; prepare it again."
+        )
+    return dataclasses.replace(
+        scene,
+        name=folder.name,
+        frames=frames,
+        exposure=exposure,
+        rgb_from_spike=rgb_from_spike(sidecar["spike_scale"]),
+    )
+
+
+def _clip(directory: Path, split: str, clip: int) -> Scene:
+    records = open_split(directory, split)
+    if not 0 <= clip < len(records):
+        raise ValueError(
+            f"{directory} has the clips 0 to {len(records) - 1} in {split!r}; there is "
+            f"no clip {clip}."
+        )
+    record: Record = records[clip]
+    width = record["blur"].shape[2] // int(record["spike_scale"])
+    return Scene(
+        name=str(record["name"]),
+        spikes=_PackedStream(record["spikes"], width),
+        spike_rate=float(record["spike_rate"]),
+        frames=record["blur"],
+        exposure=record["exposure"],
+        rgb_from_spike=record["rgb_from_spike"],
+    )
+
+
+class _PackedStream:
+    """The packed spikes of a record as a stream."""
+
+    def __init__(self, packed: np.ndarray, width: int) -> None:
+        self.shape = (len(packed), packed.shape[1], width)
+        self._packed = packed
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        return unpack_spikes(self._packed[key], self.shape[2])

@@ -1,0 +1,214 @@
+"""The picture sheet of a recording: what its spikes say, panel by panel."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from data_pipeline.scene import Scene
+from data_pipeline.spike_camera import grey
+from data_pipeline.stream_statistics import (
+    interval_histogram,
+    mean_rate,
+    row_over_time,
+)
+
+_PANEL = 4.6  # inches
+_LONGEST_INTERVAL = 64  # spike frames that the histogram shows
+_SLICES = 400  # rows of the x-t slice, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Where in the stream the sheet looks; all times in spike frames."""
+
+    center: int
+    short: int  # window of the short TFP
+    long: tuple[int, int]  # window of the long TFP: an exposure where there is one
+    row: int
+    frame: int | None  # of the frames beside the spikes, whose exposure `long` is
+
+
+def choose_view(
+    scene: Scene, *, center: int | None, short: int, long: int | None, row: int | None
+) -> View:
+    """Fills in what was not asked for: the middle exposure, or that of the stream.
+
+    Raises:
+        ValueError: a time or the row lies outside the stream, or a window is even.
+    """
+    count, height, _ = scene.spikes.shape
+    if row is None:
+        row = height // 2
+    if not 0 <= row < height:
+        raise ValueError(f"row must be from 0 to {height - 1}, got {row}.")
+    if center is not None and not 0 <= center < count:
+        raise ValueError(
+            f"center must be a spike frame from 0 to {count - 1}, got {center}."
+        )
+    for name, window in (("short", short), ("long", long)):
+        if window is not None and (window < 1 or window % 2 == 0):
+            raise ValueError(
+                f"{name} must be an odd number of spike frames, to have a middle; "
+                f"got {window}."
+            )
+    frame = None
+    if scene.exposure is not None:
+        middles = scene.exposure.mean(1)
+        wanted = middles[len(middles) // 2] if center is None else center
+        frame = int(np.abs(middles - wanted).argmin())
+        if center is None:
+            center = int(middles[frame])
+    if center is None:
+        center = count // 2
+    span = _around(center, long, count) if long else (0, count)
+    if frame is not None and scene.exposure is not None and not long:
+        start, end = scene.exposure[frame].tolist()
+        span = (math.floor(start), math.ceil(end))
+    return View(center, short, span, row, frame)
+
+
+def _around(center: int, window: int, count: int) -> tuple[int, int]:
+    """The window around a spike frame, cut at the ends of the stream."""
+    return max(0, center - window // 2), min(count, center + window // 2 + 1)
+
+
+def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
+    """Draws the sheet into a new picture file.
+
+    Panels: the frame (where there is one), TFP over the short and the long window, the
+    raster of a row around the centre, the x-t slice of that row over the whole stream,
+    the histogram of the intervals between spikes, and the overlay of frame and spikes.
+    """
+    stream = scene.spikes
+    start, end = _around(view.center, view.short, len(stream))
+    short = mean_rate(stream, start, end)
+    long = mean_rate(stream, *view.long)
+    white = _white(long)
+    columns = 3 if scene.frames is None else 4
+    with matplotlib.rc_context({"font.size": 9, "savefig.dpi": 110}):
+        figure = Figure((_PANEL * columns, _PANEL * 2), layout="constrained")
+        axes = iter(figure.subplots(2, columns).ravel().tolist())
+        figure.suptitle(_title(scene))
+        if scene.frames is not None and view.frame is not None:
+            _picture(
+                next(axes), scene.frames[view.frame], f"frame {view.frame}, blurred"
+            )
+        _picture(next(axes), short / white, f"TFP of [{start}, {end})")
+        axis = next(axes)
+        _picture(axis, long / white, f"TFP of [{view.long[0]}, {view.long[1]})")
+        axis.axhline(view.row, color="tab:orange", linewidth=0.8)
+        _raster(next(axes), scene, view)
+        _slice(next(axes), scene, view, white)
+        _intervals(next(axes), scene)
+        if scene.frames is not None and view.frame is not None:
+            _picture(
+                next(axes),
+                overlay(scene, view.frame),
+                "overlay: frame red, spikes cyan",
+            )
+        for axis in axes:
+            axis.remove()
+        figure.savefig(path)
+
+
+def overlay(scene: Scene, frame: int) -> np.ndarray:
+    """Frame (H, W, 3) in [0, 1]: the grey of the frame in red, its spikes in cyan.
+
+    Both are the mean light of the exposure, so what is aligned is grey and what is not
+    has red and cyan edges. The rates are scaled to the brightness of the frame.
+
+    Raises:
+        ValueError: the scene has no frames, or does not say where their pixels are.
+    """
+    if scene.frames is None or scene.exposure is None or scene.rgb_from_spike is None:
+        raise ValueError(f"{scene.name} has no frames to lay over its spikes.")
+    if not np.isfinite(scene.rgb_from_spike).all():
+        raise ValueError(
+            f"{scene.name} does not say how its spikes lie over its frames."
+        )
+    start, end = scene.exposure[frame].tolist()
+    rate = mean_rate(scene.spikes, math.floor(start), math.ceil(end))
+    height, width = scene.frames.shape[1:3]
+    warped = cv2.warpPerspective(
+        rate,
+        scene.rgb_from_spike.astype(np.float64),
+        (width, height),
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    luma = grey(scene.frames[frame].astype(np.float32) / 255)
+    gain = float((warped * luma).sum()) / max(float((warped * warped).sum()), 1e-12)
+    cyan = np.clip(gain * warped, 0, 1)
+    return np.stack([luma, cyan, cyan], axis=-1)
+
+
+def _title(scene: Scene) -> str:
+    count, height, width = scene.spikes.shape
+    rate = scene.spike_rate
+    seconds = "" if math.isnan(rate) else f", {count / rate:.4g} s at {rate:g} Hz"
+    return f"{scene.name}: {count} spike frames of {height}x{width}{seconds}"
+
+
+def _white(rate: np.ndarray) -> float:
+    """The rate that is drawn white; a dark stream is not divided by zero."""
+    return max(float(np.percentile(rate, 99.5)), 1e-6)
+
+
+def _picture(axis: Axes, picture: np.ndarray, title: str) -> None:
+    bounded = picture if picture.dtype == np.uint8 else np.clip(picture, 0, 1)
+    axis.imshow(bounded, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_title(title)
+    axis.set_axis_off()
+
+
+def _raster(axis: Axes, scene: Scene, view: View) -> None:
+    start, end = _around(view.center, _LONGEST_INTERVAL * 2 + 1, len(scene.spikes))
+    spikes = scene.spikes[start:end]
+    axis.imshow(
+        1 - spikes[:, view.row],
+        cmap="gray",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5, spikes.shape[2] - 0.5, end - 0.5, start - 0.5),
+    )
+    axis.set_title(f"raster of row {view.row} (a spike is black)")
+    axis.set_xlabel("column")
+    axis.set_ylabel("spike frame")
+
+
+def _slice(axis: Axes, scene: Scene, view: View, white: float) -> None:
+    count = len(scene.spikes)
+    window = max(view.short if view.short <= count else 1, -(-count // _SLICES))
+    rates = row_over_time(scene.spikes, view.row, window)
+    axis.imshow(
+        np.clip(rates / white, 0, 1),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5, rates.shape[1] - 0.5, len(rates) * window, 0),
+    )
+    axis.set_title(f"x-t slice of row {view.row}, mean of {window}")
+    axis.set_xlabel("column")
+    axis.set_ylabel("spike frame")
+
+
+def _intervals(axis: Axes, scene: Scene) -> None:
+    counts = interval_histogram(scene.spikes, _LONGEST_INTERVAL)
+    total = counts.sum()
+    axis.bar(np.arange(1, len(counts)), counts[1:], width=1.0, color="tab:blue")
+    axis.set_title("intervals between spikes")
+    axis.set_xlabel("spike frames")
+    axis.set_ylabel("count")
+    if not total:
+        axis.set_title("intervals between spikes: there is none")
+    elif counts[0]:
+        axis.set_title(
+            f"intervals between spikes ({100 * counts[0] / total:.2g} % are longer)"
+        )

@@ -1,0 +1,55 @@
+"""Statistics of streams against pixel-by-pixel definitions, across block borders."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.stream_statistics import (
+    interval_histogram,
+    mean_rate,
+    row_over_time,
+)
+
+
+def random_stream(seed: int, count: int, rate: float = 0.3) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.random((count, 4, 5)) < rate).astype(np.uint8)
+
+
+@given(
+    st.integers(0, 2**31), st.integers(1, 700), st.integers(1, 40), st.floats(0, 0.6)
+)
+def test_intervals_are_those_of_every_pixel(
+    seed: int, count: int, longest: int, rate: float
+) -> None:
+    stream = random_stream(seed, count, rate)
+    expected = np.zeros(longest + 1, int)
+    for pixel in stream.reshape(count, -1).T:
+        for interval in np.diff(np.flatnonzero(pixel)):
+            expected[interval if interval <= longest else 0] += 1
+    np.testing.assert_array_equal(interval_histogram(stream, longest), expected)
+
+
+def test_the_mean_and_the_slices_of_a_long_stream() -> None:
+    stream = random_stream(1, 600)
+    np.testing.assert_allclose(mean_rate(stream), stream.mean(0), rtol=1e-6)
+    part = stream[37:590]
+    np.testing.assert_allclose(mean_rate(stream, 37, 590), part.mean(0), rtol=1e-6)
+    np.testing.assert_array_equal(row_over_time(stream, 2), stream[:, 2])
+    slices = row_over_time(stream, 3, 7)
+    np.testing.assert_allclose(
+        slices, stream[:595, 3].reshape(85, 7, 5).mean(1), rtol=1e-6
+    )
+
+
+def test_what_does_not_fit_the_stream_is_named() -> None:
+    stream = random_stream(2, 10)
+    with pytest.raises(ValueError, match="longest must be at least 1"):
+        interval_histogram(stream, 0)
+    with pytest.raises(ValueError, match=r"covers \[0, 10\)"):
+        mean_rate(stream, 3, 11)
+    with pytest.raises(ValueError, match="row must be from 0 to 3"):
+        row_over_time(stream, 4)
+    with pytest.raises(ValueError, match="window must be from 1 to the 10"):
+        row_over_time(stream, 0, 11)

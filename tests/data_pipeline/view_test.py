@@ -1,0 +1,119 @@
+"""Sheets and videos of every kind of recording; sentences where there is none."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from data_pipeline import spike_dat, view
+from data_pipeline.prepare import main as prepare
+from data_pipeline.scene import Scene, open_scene
+from data_pipeline.stream_sheet import choose_view, overlay
+from data_pipeline.video_files import read_video, write_video
+
+SPIKES = (np.random.default_rng(0).random((60, 24, 40)) < 0.3).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    spike_dat.write_dat("a.dat", SPIKES)
+    return tmp_path
+
+
+SIZE = ("--height=24", "--width=40", "--flip=true")
+
+
+def prepared(folder: Path, scale: int = 2) -> Path:
+    """Footage of a moving bar through `prepare`."""
+    frames = np.full((30, 48, 80, 3), 60, np.uint8)
+    for index in range(30):
+        frames[index, :, 2 * index + 5 : 2 * index + 15] = 200
+    write_video(folder / "bar.mp4", frames, fps=25)
+    arguments = ["--source=video", "--input=bar.mp4", "--output=bar"]
+    assert prepare([*arguments, f"--spike_scale={scale}", "--gain=1"]) == 0
+    return folder / "bar"
+
+
+def test_a_spike_file_becomes_a_sheet_and_a_video(folder: Path, capsys: Any) -> None:
+    assert view.main(["a.dat", *SIZE, "--short=1"]) == 0
+    assert capsys.readouterr().out == "a_view\n"
+    picture = cv2.imread(str(folder / "a_view" / "sheet.png"))
+    assert min(picture.shape[:2]) > 500 and picture.std() > 20
+    video, rate = read_video(folder / "a_view" / "stream.mp4")
+    assert video.shape == (60, 24, 80, 3) and rate == 25
+    # The left half holds the spikes of each spike frame, the right one their TFP.
+    np.testing.assert_array_equal(video[:, :, :40, 0] > 127, SPIKES > 0)
+    assert view.main(["a.dat", *SIZE, "--step=7", "--output=b"]) == 0
+    assert len(read_video(folder / "b" / "stream.mp4")[0]) == 9
+
+
+def test_prepared_footage_is_shown_with_its_frames(folder: Path) -> None:
+    assert view.main([str(prepared(folder)), "--output=v"]) == 0
+    assert sorted(x.name for x in (folder / "v").iterdir()) == [
+        "sheet.png",
+        "stream.mp4",
+    ]
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_overlay_is_grey_where_frame_and_spikes_agree(
+    folder: Path, scale: int
+) -> None:
+    scene = open_scene(prepared(folder, scale))
+    frame = 1
+    red, green, blue = np.moveaxis(overlay(scene, frame), -1, 0)
+    np.testing.assert_array_equal(green, blue)
+    aligned = np.abs(red - green).mean()
+    assert aligned < 0.02
+    moved = np.array([[1, 0, 6], [0, 1, 0], [0, 0, 1]]) @ scene.rgb_from_spike
+    shifted = Scene(**{**vars(scene), "rgb_from_spike": moved})
+    red, green, _ = np.moveaxis(overlay(shifted, frame), -1, 0)
+    assert np.abs(red - green).mean() > 2 * aligned
+
+
+def test_the_view_is_the_middle_exposure_or_what_is_asked_for(folder: Path) -> None:
+    scene = open_scene(prepared(folder))
+    assert scene.exposure is not None
+    chosen = choose_view(scene, center=None, short=9, long=None, row=None)
+    middle = len(scene.exposure) // 2
+    assert chosen.frame == middle and chosen.row == 12
+    assert chosen.long == tuple(scene.exposure[middle].astype(int))
+    first = choose_view(scene, center=0, short=9, long=31, row=3)
+    assert (first.frame, first.row, first.long) == (0, 3, (0, 16))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.dat"], "no spike file or folder none.dat"),
+        (["."], "neither spikes.dat nor a data set"),
+        (["a.dat"], "give height, width and flip"),
+        (["a.dat", *SIZE, "--short=4"], "short must be an odd number"),
+        (["a.dat", *SIZE, "--row=24"], "row must be from 0 to 23"),
+        (["a.dat", *SIZE, "--center=60"], "center must be a spike frame from 0 to 59"),
+        (["a.dat", *SIZE, "--step=0"], "step must be at least 1"),
+        (["a.dat", *SIZE, "--fps=0"], "fps must be above 0"),
+        (["a.dat", *SIZE, "--heigth=3"], "Did you mean 'height'"),
+        (["a.dat", "--flip=yes"], "neither true nor false"),
+        (["a.dat", *SIZE, "--output=full"], "full already exists"),
+        (["a.dat", "--height=25", "--width=40", "--flip=true"], "not a whole number"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_sentence_and_leaves_nothing(
+    folder: Path, capsys: Any, arguments: list[str], message: str
+) -> None:
+    (folder / "full").mkdir()
+    (folder / "full" / "x").write_text("")
+    before = sorted(folder.rglob("*"))
+    assert view.main(arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("view: ") and message in error
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_dark_stream_is_shown(folder: Path) -> None:
+    spike_dat.write_dat("a.dat", np.zeros_like(SPIKES))
+    assert view.main(["a.dat", *SIZE]) == 0
