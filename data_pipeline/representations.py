@@ -1,6 +1,7 @@
 """Spike representations in NumPy: voxel grid, TFP, TFI and time surface.
 
-Time is in spike-frame units: spike frame s covers [s, s + 1).
+Time is in spike-frame units: spike frame s covers [s, s + 1). `represent` has one
+interface to all of them for the spikes of an exposure.
 """
 
 from typing import Literal
@@ -10,16 +11,28 @@ import numpy as np
 from data_pipeline.choices import unknown_name
 
 Direction = Literal["backward", "forward"]
+Binning = Literal["hard", "bilinear"]
+BINNINGS = ("hard", "bilinear")
 
 
 def bin_weights(
-    start: float, end: float, num_bins: int, *, first: int, count: int
+    start: float,
+    end: float,
+    num_bins: int,
+    *,
+    first: int,
+    count: int,
+    binning: Binning = "hard",
 ) -> np.ndarray:
     """Returns (num_bins, count) float32 weights that turn spike frames into rates.
 
-    The window [start, end) is split evenly at real-valued edges. A spike frame that
-    straddles an edge is shared by its overlap and each bin is divided by its length,
-    so that every row sums to 1: a constant light gives constant bins whatever the
+    Hard bins split the window [start, end) evenly at real-valued edges. A spike frame
+    that straddles an edge is shared by its overlap and each bin is divided by its
+    length. Bilinear bins are centred on the first spike frame of the window, on the
+    last, and evenly between: a spike frame is shared by the two bins beside it, the
+    nearer one more, and each bin is divided by the sum of its weights.
+
+    Either way every row sums to 1: a constant light gives constant bins whatever the
     number of spike frames and bins (counting per bin does not, spike_facts 0, trap 3).
 
     Args:
@@ -28,23 +41,42 @@ def bin_weights(
         num_bins: bins that the window is split into.
         first: index of the first spike frame that the weights are for.
         count: how many spike frames they are for.
+        binning: 'hard' or 'bilinear'.
 
     Raises:
-        ValueError: no bin, an empty window, or one that these frames do not cover.
+        ValueError: no bin, an empty window, one that these frames do not cover, an
+            unknown binning, or bilinear bins shorter than a spike frame, some of
+            which would be empty.
     """
-    if num_bins < 1:
-        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    check_binning(num_bins, binning)
     if not first <= start < end <= first + count:
         raise ValueError(
             f"The window [{start:g}, {end:g}) must not be empty and must lie in the "
             f"spike frames [{first}, {first + count})."
         )
-    edges = np.linspace(start, end, num_bins + 1)
     frames = first + np.arange(count)
+    if binning == "bilinear":
+        return _bilinear_weights(start, end, num_bins, frames)
+    edges = np.linspace(start, end, num_bins + 1)
     overlaps = np.minimum(edges[1:, None], frames + 1) - np.maximum(
         edges[:-1, None], frames
     )
     return (np.maximum(overlaps, 0.0) / np.diff(edges)[:, None]).astype(np.float32)
+
+
+def _bilinear_weights(
+    start: float, end: float, num_bins: int, frames: np.ndarray
+) -> np.ndarray:
+    if 1 < num_bins and end - start < num_bins:
+        raise ValueError(
+            f"The window [{start:g}, {end:g}) is too short for {num_bins} bilinear "
+            "bins, which need a spike frame each; take fewer bins or binning 'hard'."
+        )
+    inside = np.minimum(end, frames + 1) - np.maximum(start, frames)
+    between = np.clip((frames - start) / max(end - start - 1, 1), 0, 1)
+    distance = np.abs(np.arange(num_bins)[:, None] - (num_bins - 1) * between)
+    weights = np.maximum(1 - distance, 0) * np.maximum(inside, 0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def voxel_grid(
@@ -53,6 +85,7 @@ def voxel_grid(
     *,
     start: float = 0.0,
     end: float | None = None,
+    binning: Binning = "hard",
 ) -> np.ndarray:
     """Returns rates (num_bins, h, w), float32 spikes per spike frame, of a window.
 
@@ -61,9 +94,11 @@ def voxel_grid(
         num_bins: bins that the window is split into, more or fewer than spike frames.
         start: of the window in spike frames.
         end: of the window, the end of the stream where None.
+        binning: 'hard' or 'bilinear', see `bin_weights`.
 
     Raises:
-        ValueError: the window is empty or leaves the stream.
+        ValueError: the window is empty, leaves the stream or is too short for so many
+            bilinear bins, or the binning is unknown.
     """
     _check_stream(spikes)
     end = float(len(spikes)) if end is None else end
@@ -74,7 +109,9 @@ def voxel_grid(
             f"The window [{start:g}, {end:g}) leaves the stream, which covers "
             f"[0, {len(spikes)})."
         )
-    weights = bin_weights(start, end, num_bins, first=first, count=count)
+    weights = bin_weights(
+        start, end, num_bins, first=first, count=count, binning=binning
+    )
     window = spikes[first : first + count].astype(np.float32)
     return np.tensordot(weights, window, axes=1)
 
@@ -161,12 +198,25 @@ def time_surface(
         ValueError: `center` is outside the stream, tau not positive, or the direction
             unknown.
     """
-    if not tau > 0:
-        raise ValueError(f"tau must be above 0 spike frames, got {tau}.")
+    check_tau(tau)
     times = {"backward": time_since_spike, "forward": time_to_spike}
     if direction not in times:
         raise ValueError(unknown_name("direction", direction, times))
     return np.exp(-times[direction](spikes, center) / np.float32(tau))
+
+
+def check_binning(num_bins: int, binning: str) -> None:
+    """Raises a ValueError unless there can be so many bins of this kind."""
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    if binning not in BINNINGS:
+        raise ValueError(unknown_name("binning", binning, BINNINGS))
+
+
+def check_tau(tau: float) -> None:
+    """Raises a ValueError unless a time surface can decay so fast."""
+    if not tau > 0:
+        raise ValueError(f"tau must be above 0 spike frames, got {tau}.")
 
 
 def _check_stream(spikes: np.ndarray) -> None:

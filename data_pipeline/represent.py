@@ -1,0 +1,219 @@
+"""One interface to every representation: the spikes of an exposure as channels.
+
+All of a window in spike-frame units, in NumPy. `graph_ops.represent` is the twin for
+tf.data.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipeline.choices import unknown_name
+from data_pipeline.representations import (
+    Binning,
+    check_binning,
+    check_tau,
+    tfi,
+    tfp,
+    time_surface,
+    voxel_grid,
+)
+
+MIN_RAW_FRAMES = 32  # fewer hardly show what moves within an exposure
+
+
+class Representation(NamedTuple):
+    """A representation: what makes it, and how many channels it has.
+
+    `compute` takes the spike frames (L, h, w) that may be looked at, start and end of
+    the exposure among them, and the options. `count` takes the options alone, with
+    their defaults, checks them and returns the number of channels.
+    """
+
+    compute: Callable[..., np.ndarray]
+    count: Callable[..., int]
+
+
+def represent(
+    name: str,
+    spikes: np.ndarray,
+    *,
+    start: float,
+    end: float,
+    margin: int = 0,
+    **options: Any,
+) -> np.ndarray:
+    """Returns the spikes of one exposure as channels (C, h, w), float32.
+
+    'voxel' (num_bins, binning='hard'): `voxel_grid` of the exposure.
+    'time_surface' (num_instants, tau): in the middle of each of num_instants even
+        parts of the exposure, the backward and then the forward `time_surface`.
+    'raw' (num_frames): the spike frames around the middle of the exposure.
+    'tfp' (windows): `tfp` around the middle of the exposure, one channel per window.
+    'tfi' (num_instants): `tfi` in the middle of each of num_instants even parts.
+
+    Args:
+        name: of the representation, a key of REPRESENTATIONS.
+        spikes: (S, h, w) of 0 and 1.
+        start: of the exposure in spike frames.
+        end: of the exposure in spike frames.
+        margin: spike frames before and after those of the exposure that may be looked
+            at; spikes outside them change nothing.
+        **options: of the representation, as above.
+
+    Raises:
+        ValueError: the name or an option is unknown, an option is missing or out of
+            its range, the exposure is empty or leaves the stream with its margin, or
+            it has fewer spike frames with its margin than are asked for.
+    """
+    count_channels(name, **options)
+    if spikes.ndim != 3 or 0 in spikes.shape:
+        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+    check_margin(margin)
+    if not start < end:
+        raise ValueError(f"The exposure [{start:g}, {end:g}) must not be empty.")
+    first, last = math.floor(start) - margin, math.ceil(end) + margin
+    if first < 0 or last > len(spikes):
+        raise ValueError(
+            f"The exposure [{start:g}, {end:g}) with its margin of {margin} covers the "
+            f"spike frames [{first}, {last}), but the stream covers [0, {len(spikes)})."
+        )
+    seen = spikes[first:last]
+    compute = REPRESENTATIONS[name].compute
+    return compute(seen, start - first, end - first, **options)
+
+
+def count_channels(name: str, **options: Any) -> int:
+    """Returns how many channels a representation with these options has.
+
+    Raises:
+        ValueError: the name or an option is unknown, or an option is missing or out
+            of its range.
+    """
+    if name not in REPRESENTATIONS:
+        raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
+    count = REPRESENTATIONS[name].count
+    known = inspect.signature(count).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(unknown_name(f"option of {name}", option, known))
+    missing = [
+        option
+        for option, parameter in known.items()
+        if parameter.default is parameter.empty and option not in options
+    ]
+    if missing:
+        raise ValueError(f"The representation {name} needs {', '.join(missing)}.")
+    return count(**options)
+
+
+def check_margin(margin: int) -> None:
+    """Raises a ValueError unless there can be a margin of so many spike frames."""
+    if margin < 0:
+        raise ValueError(f"margin must not be negative, got {margin}.")
+
+
+def _voxel(
+    seen: np.ndarray,
+    start: float,
+    end: float,
+    *,
+    num_bins: int,
+    binning: Binning = "hard",
+) -> np.ndarray:
+    return voxel_grid(seen, num_bins, start=start, end=end, binning=binning)
+
+
+def _voxel_count(*, num_bins: int, binning: str = "hard") -> int:
+    check_binning(num_bins, binning)
+    return num_bins
+
+
+def _time_surface(
+    seen: np.ndarray, start: float, end: float, *, num_instants: int, tau: float
+) -> np.ndarray:
+    return np.stack(
+        [
+            time_surface(seen, center, tau=tau, direction=direction)
+            for center in _instants(start, end, num_instants)
+            for direction in ("backward", "forward")
+        ]
+    )
+
+
+def _time_surface_count(*, num_instants: int, tau: float) -> int:
+    check_tau(tau)
+    return 2 * _tfi_count(num_instants=num_instants)
+
+
+def _raw(seen: np.ndarray, start: float, end: float, *, num_frames: int) -> np.ndarray:
+    first = _first_around_middle(start, end, num_frames, len(seen))
+    return seen[first : first + num_frames].astype(np.float32)
+
+
+def _raw_count(*, num_frames: int) -> int:
+    if num_frames < MIN_RAW_FRAMES:
+        raise ValueError(
+            f"num_frames must be at least {MIN_RAW_FRAMES} raw spike frames, got "
+            f"{num_frames}."
+        )
+    return num_frames
+
+
+def _tfp(
+    seen: np.ndarray, start: float, end: float, *, windows: Sequence[int]
+) -> np.ndarray:
+    _first_around_middle(start, end, max(windows), len(seen))
+    (middle,) = _instants(start, end, 1)
+    return np.stack([tfp(seen, middle, window) for window in windows])
+
+
+def _tfp_count(*, windows: Sequence[int]) -> int:
+    if len(windows) == 0 or any(size < 1 or size % 2 == 0 for size in windows):
+        raise ValueError(
+            "windows must be odd numbers of spike frames, at least one, got "
+            f"{list(windows)}."
+        )
+    return len(windows)
+
+
+def _tfi(
+    seen: np.ndarray, start: float, end: float, *, num_instants: int
+) -> np.ndarray:
+    return np.stack([tfi(seen, at) for at in _instants(start, end, num_instants)])
+
+
+def _tfi_count(*, num_instants: int) -> int:
+    if num_instants < 1:
+        raise ValueError(f"num_instants must be at least 1, got {num_instants}.")
+    return num_instants
+
+
+REPRESENTATIONS: dict[str, Representation] = {
+    "voxel": Representation(_voxel, _voxel_count),
+    "time_surface": Representation(_time_surface, _time_surface_count),
+    "raw": Representation(_raw, _raw_count),
+    "tfp": Representation(_tfp, _tfp_count),
+    "tfi": Representation(_tfi, _tfi_count),
+}
+
+
+def _instants(start: float, end: float, count: int) -> list[int]:
+    """The spike frames in the middle of `count` even parts of a window."""
+    parts = (2 * np.arange(count) + 1) / (2 * count)
+    return np.floor(start + (end - start) * parts).astype(int).tolist()
+
+
+def _first_around_middle(start: float, end: float, count: int, seen: int) -> int:
+    (middle,) = _instants(start, end, 1)
+    first = middle - count // 2
+    if first < 0 or first + count > seen:
+        raise ValueError(
+            f"{count} spike frames around the middle of the exposure leave it and its "
+            f"margin, which are {seen} with {middle} before the middle; take fewer or "
+            "a larger margin."
+        )
+    return first
