@@ -7,9 +7,9 @@
 with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
 
 All times are in spike frames. Frame f of the footage is the light of spike frame
-f * --spikes_per_frame, and the light in between is interpolated linearly; so
---exposure=49 at --spikes_per_frame=8 blurs 6 frames of the footage into one. Footage
-whose motion passes a few pixels a frame shows steps in its blur: film it faster.
+f * --spikes_per_frame, so --exposure=49 at --spikes_per_frame=8 blurs 6 frames of the
+footage into one. In between, what moves more than a pixel from one frame to the next is
+moved along the optical flow; --in_between=linear blends the frames in place.
 """
 
 import argparse
@@ -40,6 +40,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "exposure": (49, "spike frames the shutter is open, odd"),
     "period": (56, "spike frames from one exposure to the next"),
     "spikes_per_frame": (8, "spike frames from one frame of the footage to the next"),
+    "in_between": ("flow", "what is between two frames: flow or linear"),
     "threshold": (1.0, "accumulated light at which a spike pixel fires"),
     "gain": (0.6, "accumulated light in one spike frame at white"),
     "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
@@ -78,9 +79,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--layout", help="files (default for video) or records")
     for name, (default, text) in OPTIONS.items():
-        kind = float if isinstance(default, float) else int
+        kind = int if default is None else type(default)
         shown = "" if default is None else f" (default {default})"
-        parser.add_argument(f"--{name}", type=kind, metavar="N", help=text + shown)
+        metavar = "NAME" if kind is str else "N"
+        parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=text + shown)
     options, others = parser.parse_known_args(argv)
     for argument in others:
         name = argument.split("=")[0].removeprefix("--")

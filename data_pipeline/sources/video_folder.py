@@ -12,15 +12,17 @@ from data_pipeline.exposure import (
     count_windows,
     exposure_windows,
 )
+from data_pipeline.inbetween import InBetween, check_in_between
 from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.video_files import VIDEOS, list_pictures, read_video
 
-VERSION = "1"  # raised whenever the same settings would give other clips
+VERSION = "2"  # raised whenever the same settings would give other clips
 # All times in spike frames; `spikes_per_frame` of them pass from one frame of the
 # footage to the next.
 SETTINGS: dict[str, type] = {
     "spikes_per_frame": int,
+    "in_between": str,
     "exposure": int,
     "period": int,
     "spike_scale": int,
@@ -38,6 +40,7 @@ def check_video_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked = check_settings(settings, SETTINGS)
     check_cameras(checked)
+    check_in_between(checked["in_between"])
     for name in ("spikes_per_frame", "threshold", "gain"):
         if not checked[name] > 0:
             raise ValueError(f"{name} must be above 0, got {checked[name]}.")
@@ -86,25 +89,30 @@ def find_videos(path: str | Path) -> list[Path]:
 
 
 def interpolate_light(
-    frames: np.ndarray, spikes_per_frame: int, first: int, last: int
+    frames: np.ndarray, spikes_per_frame: int, first: int, last: int, *, in_between: str
 ) -> Iterator[np.ndarray]:
     """Yields the light (H, W, 3), float32 in [0, 1], of spike frames first .. last - 1.
 
-    Frame f of the footage is the light of spike frame f * `spikes_per_frame`; between
-    two frames the light is interpolated linearly.
+    Frame f of the footage is the light of spike frame f * `spikes_per_frame`.
 
     Args:
         frames: uint8 (F, H, W, 3).
         spikes_per_frame: spike frames from one frame of the footage to the next.
         first: spike frame.
         last: spike frame, not included.
+        in_between: what is between two frames, a name in inbetween.IN_BETWEEN.
     """
+    pair: InBetween | None = None
+    known = -1
     for sample in range(first, last):
         before, step = divmod(sample, spikes_per_frame)
-        light = frames[before].astype(np.float32)
-        if step:
-            share = np.float32(step / spikes_per_frame)
-            light += share * (frames[before + 1].astype(np.float32) - light)
+        if not step:
+            light = frames[before].astype(np.float32)
+        else:
+            if pair is None or known != before:
+                pair = InBetween(frames[before], frames[before + 1], in_between)
+                known = before
+            light = pair.light(step / spikes_per_frame)
         yield light / np.float32(255)
 
 
@@ -179,7 +187,10 @@ def make_clip(
     last = (
         offset + int(windows[-1, 1]) + MARGIN if num_frames else (total - 1) * rate + 1
     )
-    light: Iterable[np.ndarray] = interpolate_light(frames, rate, offset, last)
+    in_between = settings["in_between"]
+    light: Iterable[np.ndarray] = interpolate_light(
+        frames, rate, offset, last, in_between=in_between
+    )
     if progress is not None:
         light = progress(light, total=last - offset)
     return capture(
@@ -190,7 +201,7 @@ def make_clip(
         spike_scale=scale,
         rng=np.random.default_rng([settings["seed"], index]),
         name=name,
-        source=f"footage {name}, {rate} spike frames per frame by linear interpolation",
+        source=f"footage {name}, {rate} spike frames per frame, {in_between} between",
         licence=UNKNOWN,
         seed=settings["seed"],
         spike_rate=fps * rate,

@@ -15,6 +15,7 @@ from data_pipeline.video_files import write_video
 
 SETTINGS: dict[str, Any] = {
     "spikes_per_frame": 4,
+    "in_between": "linear",
     "exposure": 9,
     "period": 12,
     "spike_scale": 2,
@@ -32,11 +33,15 @@ def footage(count: int, height: int = 16, width: int = 24) -> np.ndarray:
 
 def test_light_runs_through_every_frame_and_is_linear_in_between() -> None:
     frames = footage(4)
-    light = np.stack(list(source.interpolate_light(frames, 4, 0, 13)))
+    light = np.stack(
+        list(source.interpolate_light(frames, 4, 0, 13, in_between="linear"))
+    )
     np.testing.assert_allclose(light[::4] * 255, frames, atol=1e-3)
     middle = (frames[1].astype(float) + frames[2]) / 2
     np.testing.assert_allclose(light[6] * 255, middle, atol=1e-3)
-    part = np.stack(list(source.interpolate_light(frames, 4, 3, 9)))
+    part = np.stack(
+        list(source.interpolate_light(frames, 4, 3, 9, in_between="linear"))
+    )
     np.testing.assert_array_equal(part, light[3:9])
 
 
@@ -119,6 +124,7 @@ def test_the_last_clips_are_set_aside_for_the_test() -> None:
         ({"exposure": 8}, "odd number"),
         ({"period": 8}, "period must be at least"),
         ({"period": 13}, "period must be a multiple of spikes_per_frame"),
+        ({"in_between": "flwo"}, "Unknown in_between 'flwo'.*'flow'"),
         ({"spikes_per_frame": 0}, "spikes_per_frame must be above 0"),
         ({"threshold": 0.0}, "threshold must be above 0"),
         ({"spike_scale": 8}, "spike_scale must be one of"),
