@@ -84,7 +84,7 @@ def represent(
             "An exposure with its margin leaves its spike frames.",
         ),
     ]
-    with tf.control_dependencies(_in_graph(checks)):
+    with tf.control_dependencies(run_first(checks)):
         seen = _Seen(spikes, tf.identity(window), low, high)
     result = _REPRESENTATIONS[name](seen, **options)
     sizes = spikes.shape
@@ -154,130 +154,35 @@ def drop_spikes(
         fraction,
         "The fraction of spikes to drop must be in [0, 1].",
     )
-    with tf.control_dependencies(_in_graph([check])):
+    with tf.control_dependencies(run_first([check])):
         draws = tf.random.stateless_uniform(tf.shape(spikes), seed, alg="philox")
     return spikes * tf.cast(draws >= fraction, spikes.dtype)
 
 
-class _Seen:
-    """Spike frames (T, L, h, w), the exposures (T, 2) in them, and what may be seen.
+def spike_times(
+    spikes: tf.Tensor, instants: tf.Tensor, *, low: tf.Tensor, high: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns spike frames (T, n, h, w) since the last spike and to the next, or inf.
 
-    `low` and `high` (T,) are the first spike frame that may be looked at and the one
-    behind the last.
-    """
-
-    def __init__(
-        self, spikes: tf.Tensor, window: tf.Tensor, low: tf.Tensor, high: tf.Tensor
-    ) -> None:
-        self.spikes = spikes
-        self.start, self.end = window[:, 0], window[:, 1]
-        self.low, self.high = low, high
-
-    def instants(self, count: int) -> tf.Tensor:
-        """Spike frames (T, count) in the middle of even parts of the exposures."""
-        parts = (2 * tf.range(count, dtype=tf.float64) + 1) / (2 * count)
-        times = self.start[:, None] + (self.end - self.start)[:, None] * parts
-        return tf.cast(tf.floor(times), tf.int32)
-
-    def around_middle(self, count: int) -> tf.Tensor:
-        """Numbers (T, count) of the spike frames around the middles."""
-        first = self.instants(1) - count // 2
-        room = tf.minimum(first[:, 0] - self.low, self.high - first[:, 0] - count)
-        check = tf.debugging.assert_non_negative(
-            room,
-            f"{count} spike frames around the middle of an exposure leave it and its "
-            "margin; take fewer or a larger margin.",
-        )
-        with tf.control_dependencies(_in_graph([check])):
-            return first + tf.range(count)
-
-
-def _in_graph(checks: list[Any]) -> list[Any]:
-    return [check for check in checks if check is not None]  # None: checked already
-
-
-def _voxel(seen: _Seen, *, num_bins: int, binning: str = "hard") -> tf.Tensor:
-    frames = tf.range(tf.shape(seen.spikes)[1])
-    frames = tf.cast(frames, tf.float64)[None, None]
-    start, end = seen.start[:, None, None], seen.end[:, None, None]
-    if binning == "bilinear":
-        weights = _bilinear_weights(start, end, num_bins, frames)
-    else:
-        edges = tf.range(num_bins + 1, dtype=tf.float64)[None, :, None] / num_bins
-        edges = start + (end - start) * edges
-        overlaps = _overlap(frames, edges[:, :-1], edges[:, 1:])
-        weights = overlaps * num_bins / (end - start)
-    return voxel_grids(seen.spikes, tf.cast(weights, tf.float32))
-
-
-def _bilinear_weights(
-    start: tf.Tensor, end: tf.Tensor, num_bins: int, frames: tf.Tensor
-) -> tf.Tensor:
-    checks = []
-    if num_bins > 1:
-        message = (
-            f"An exposure is too short for {num_bins} bilinear bins, which need a "
-            "spike frame each; take fewer bins or binning 'hard'."
-        )
-        least = tf.constant(num_bins, tf.float64)
-        checks.append(tf.debugging.assert_less_equal(least, end - start, message))
-    with tf.control_dependencies(_in_graph(checks)):
-        between = (frames - start) / tf.maximum(end - start - 1, 1)
-    bins = tf.range(num_bins, dtype=tf.float64)[None, :, None]
-    distance = tf.abs(bins - (num_bins - 1) * tf.clip_by_value(between, 0, 1))
-    weights = tf.nn.relu(1 - distance) * _overlap(frames, start, end)
-    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
-
-
-def _overlap(frames: tf.Tensor, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    return tf.nn.relu(tf.minimum(frames + 1, end) - tf.maximum(frames, start))
-
-
-def _raw(seen: _Seen, *, num_frames: int) -> tf.Tensor:
-    frames = tf.gather(seen.spikes, seen.around_middle(num_frames), batch_dims=1)
-    return tf.cast(frames, tf.float32)
-
-
-def _tfp(seen: _Seen, *, windows: Sequence[int]) -> tf.Tensor:
-    longest = max(windows)
-    frames = _raw(seen, num_frames=longest)
-    means = []
-    for window in windows:
-        first = (longest - window) // 2
-        means.append(tf.reduce_mean(frames[:, first : first + window], axis=1))
-    return tf.stack(means, axis=1)
-
-
-def _time_surface(seen: _Seen, *, num_instants: int, tau: float) -> tf.Tensor:
-    times = tf.stack(_spike_times(seen, num_instants), axis=2)
-    shape = tf.shape(times)
-    surfaces = tf.exp(-times / tf.constant(tau, tf.float32))
-    return tf.reshape(
-        surfaces, tf.concat([shape[:1], [2 * num_instants], shape[3:]], axis=0)
-    )
-
-
-def _tfi(seen: _Seen, *, num_instants: int) -> tf.Tensor:
-    since, until = _spike_times(seen, num_instants)
-    return 1 / (since + until)
-
-
-def _spike_times(seen: _Seen, num_instants: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Spike frames (T, n, h, w) since the last spike and to the next, or inf.
-
-    The instants cut each of the T into n + 1 parts. One pass over the spike frames
+    Twin of `representations.time_since_spike` and `time_to_spike`, for many instants
+    at a time: they cut each of the T into n + 1 parts. One pass over the spike frames
     finds the first and last spike of every part, a second one over the parts the
     nearest to every instant.
+
+    Args:
+        spikes: (T, L, h, w) of 0 and 1.
+        instants: (T, n) int32, ascending, spike frames among the L; n is static.
+        low: (T,) int32, the first spike frame that is looked at.
+        high: (T,) int32, the one behind the last.
     """
-    spikes = seen.spikes
     shape = tf.shape(spikes)
-    instants = seen.instants(num_instants)
+    num_instants = instants.shape[1]
     frames = tf.range(shape[1])
     part = tf.reduce_sum(
         tf.cast(instants[:, :, None] < frames[None, None], tf.int32), axis=1
     )
     part += (num_instants + 1) * tf.range(shape[0])[:, None]
-    visible = (seen.low[:, None] <= frames) & (frames < seen.high[:, None])
+    visible = (low[:, None] <= frames) & (frames < high[:, None])
     part = tf.reshape(tf.where(visible, part, -1), [-1])  # a segment of -1 is dropped
 
     fired = tf.cast(spikes, tf.bool)
@@ -306,6 +211,116 @@ def _spike_times(seen: _Seen, num_instants: int) -> tuple[tf.Tensor, tf.Tensor]:
         tf.where(before == tf.int16.min, never, since),
         tf.where(after == tf.int16.max, never, until),
     )
+
+
+def run_first(checks: list[Any]) -> list[Any]:
+    """Returns the checks that a graph has to wait for; eagerly they have run."""
+    return [check for check in checks if check is not None]
+
+
+class _Seen:
+    """Spike frames (T, L, h, w), the exposures (T, 2) in them, and what may be seen.
+
+    `low` and `high` (T,) are the first spike frame that may be looked at and the one
+    behind the last.
+    """
+
+    def __init__(
+        self, spikes: tf.Tensor, window: tf.Tensor, low: tf.Tensor, high: tf.Tensor
+    ) -> None:
+        self.spikes = spikes
+        self.start, self.end = window[:, 0], window[:, 1]
+        self.low, self.high = low, high
+
+    def instants(self, count: int) -> tf.Tensor:
+        """Spike frames (T, count) in the middle of even parts of the exposures."""
+        parts = (2 * tf.range(count, dtype=tf.float64) + 1) / (2 * count)
+        times = self.start[:, None] + (self.end - self.start)[:, None] * parts
+        return tf.cast(tf.floor(times), tf.int32)
+
+    def spike_times(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Spike frames (T, count, h, w) from the instants to the nearest spikes."""
+        return spike_times(
+            self.spikes, self.instants(count), low=self.low, high=self.high
+        )
+
+    def around_middle(self, count: int) -> tf.Tensor:
+        """Numbers (T, count) of the spike frames around the middles."""
+        first = self.instants(1) - count // 2
+        room = tf.minimum(first[:, 0] - self.low, self.high - first[:, 0] - count)
+        check = tf.debugging.assert_non_negative(
+            room,
+            f"{count} spike frames around the middle of an exposure leave it and its "
+            "margin; take fewer or a larger margin.",
+        )
+        with tf.control_dependencies(run_first([check])):
+            return first + tf.range(count)
+
+
+def _voxel(seen: _Seen, *, num_bins: int, binning: str = "hard") -> tf.Tensor:
+    frames = tf.range(tf.shape(seen.spikes)[1])
+    frames = tf.cast(frames, tf.float64)[None, None]
+    start, end = seen.start[:, None, None], seen.end[:, None, None]
+    if binning == "bilinear":
+        weights = _bilinear_weights(start, end, num_bins, frames)
+    else:
+        edges = tf.range(num_bins + 1, dtype=tf.float64)[None, :, None] / num_bins
+        edges = start + (end - start) * edges
+        overlaps = _overlap(frames, edges[:, :-1], edges[:, 1:])
+        weights = overlaps * num_bins / (end - start)
+    return voxel_grids(seen.spikes, tf.cast(weights, tf.float32))
+
+
+def _bilinear_weights(
+    start: tf.Tensor, end: tf.Tensor, num_bins: int, frames: tf.Tensor
+) -> tf.Tensor:
+    checks = []
+    if num_bins > 1:
+        message = (
+            f"An exposure is too short for {num_bins} bilinear bins, which need a "
+            "spike frame each; take fewer bins or binning 'hard'."
+        )
+        least = tf.constant(num_bins, tf.float64)
+        checks.append(tf.debugging.assert_less_equal(least, end - start, message))
+    with tf.control_dependencies(run_first(checks)):
+        between = (frames - start) / tf.maximum(end - start - 1, 1)
+    bins = tf.range(num_bins, dtype=tf.float64)[None, :, None]
+    distance = tf.abs(bins - (num_bins - 1) * tf.clip_by_value(between, 0, 1))
+    weights = tf.nn.relu(1 - distance) * _overlap(frames, start, end)
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
+
+
+def _overlap(frames: tf.Tensor, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    return tf.nn.relu(tf.minimum(frames + 1, end) - tf.maximum(frames, start))
+
+
+def _raw(seen: _Seen, *, num_frames: int) -> tf.Tensor:
+    frames = tf.gather(seen.spikes, seen.around_middle(num_frames), batch_dims=1)
+    return tf.cast(frames, tf.float32)
+
+
+def _tfp(seen: _Seen, *, windows: Sequence[int]) -> tf.Tensor:
+    longest = max(windows)
+    frames = _raw(seen, num_frames=longest)
+    means = []
+    for window in windows:
+        first = (longest - window) // 2
+        means.append(tf.reduce_mean(frames[:, first : first + window], axis=1))
+    return tf.stack(means, axis=1)
+
+
+def _time_surface(seen: _Seen, *, num_instants: int, tau: float) -> tf.Tensor:
+    times = tf.stack(seen.spike_times(num_instants), axis=2)
+    shape = tf.shape(times)
+    surfaces = tf.exp(-times / tf.constant(tau, tf.float32))
+    return tf.reshape(
+        surfaces, tf.concat([shape[:1], [2 * num_instants], shape[3:]], axis=0)
+    )
+
+
+def _tfi(seen: _Seen, *, num_instants: int) -> tf.Tensor:
+    since, until = seen.spike_times(num_instants)
+    return 1 / (since + until)
 
 
 _REPRESENTATIONS: dict[str, Callable[..., tf.Tensor]] = {
