@@ -108,6 +108,7 @@ def _train(options: argparse.Namespace) -> None:
             batch_size=data.batch_size // jax.process_count(),
             seed=config.seed,
             start_step=start_step,
+            jitter=pipeline.Jitter(**data.jitter),
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )

@@ -63,6 +63,12 @@ def _deblur() -> ConfigDict:
                 "num_frames": 6,  # frames of a training clip
                 "crop_size": 256,  # RGB pixels, height and width
                 "batch_size": 8,  # clips a step, over all devices
+                "jitter": {  # what training varies beside window, crop and flips
+                    "time_reversal": False,  # half of the clips run backwards
+                    "thresholds": (1,),  # whole factors of the camera's, drawn evenly
+                    "misaligned_pixels": 0,  # spike pixels off the frames, at most
+                    "misaligned_frames": 0,  # spike frames off the exposure, at most
+                },
                 "num_bins": 32,  # voxel bins of one exposure
                 "embedded": {  # the built-in data set: photographs set in motion
                     "train_clips": 512,

@@ -15,6 +15,8 @@ _AT_LEAST = {
     "seed": 0,
     "data.num_bins": 1,
     "data.batch_size": 1,
+    "data.jitter.misaligned_pixels": 0,
+    "data.jitter.misaligned_frames": 0,
     "data.embedded.train_clips": 1,
     "data.embedded.test_clips": 1,
     "data.embedded.period": 1,
@@ -133,6 +135,12 @@ def _choice(key: str, value: str, choices: Sequence[str]) -> None:
 
 
 def _check_clips(data: Any, smallest_size: int) -> None:
+    thresholds = data.jitter.thresholds
+    _require(
+        bool(thresholds) and all(isinstance(n, int) and n >= 1 for n in thresholds),
+        f"data.jitter.thresholds is {thresholds}; it must hold whole factors of at "
+        "least 1, as in --config.data.jitter.thresholds='(1,2,4)'",
+    )
     embedded = data.embedded
     _require(
         embedded.train_clips >= data.batch_size,

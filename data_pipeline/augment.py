@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data_pipeline.jitter import Shift
 from data_pipeline.records import Record
 from data_pipeline.representations import bin_weights
 
 NUM_DRAWS = 6  # first frame, top, left, mirror, upside down, transpose
+_ALIGNED = Shift()
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def crop_record(
     num_frames: int,
     crop_size: int,
     num_bins: int,
+    shift: Shift = _ALIGNED,
 ) -> Crop:
     """Cuts the window that the first three of `draws` choose out of a record.
 
@@ -48,6 +51,7 @@ def crop_record(
         num_frames: of the window.
         crop_size: height and width of the window in RGB pixels.
         num_bins: of the voxel grids.
+        shift: of the spikes against the frames, as far as the record reaches.
 
     Raises:
         ValueError: the clip is too short, too small or has no sharp frames.
@@ -66,10 +70,16 @@ def crop_record(
         slice(column * scale, column * scale + crop_size),
     )
     size = crop_size // scale
+    row = min(max(row + shift.down, 0), height // scale - size)
+    column = min(max(column + shift.right, 0), width // scale - size)
     rows = slice(row, row + size)
     columns = slice(column // 8, -(-(column + size) // 8))
+    exposure = record["exposure"][frames]
+    later = min(
+        max(shift.later, -exposure.min()), len(record["spikes"]) - exposure.max()
+    )
     spikes, weights = cut_windows(
-        record["spikes"][:, rows, columns], record["exposure"][frames], num_bins
+        record["spikes"][:, rows, columns], exposure + later, num_bins
     )
     return Crop(
         blur=record["blur"][area],

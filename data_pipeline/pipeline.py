@@ -7,14 +7,24 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipeline import augment, graph_ops
+from data_pipeline import jitter as jitters
+from data_pipeline.jitter import Jitter
 from data_pipeline.records import Record, check_record, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.spike_deblur import open_split, prepare_embedded
 
-__all__ = ["Batch", "TestClips", "prepare_embedded", "test_clips", "train_batches"]
+__all__ = [
+    "Batch",
+    "Jitter",
+    "TestClips",
+    "prepare_embedded",
+    "test_clips",
+    "train_batches",
+]
 
 Batch = dict[str, np.ndarray]
 
+_NONE = Jitter()
 _READERS = 2  # samples made at a time; training needs the other cores
 
 
@@ -27,6 +37,7 @@ def train_batches(
     batch_size: int,
     seed: int,
     start_step: int,
+    jitter: Jitter = _NONE,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
@@ -44,6 +55,7 @@ def train_batches(
         batch_size: samples a batch of this process.
         seed: of the order and of the augmentation.
         start_step: batches to leave out, at no cost.
+        jitter: what else is varied.
         process_index: of this process.
         process_count: processes that share each global batch.
 
@@ -68,14 +80,20 @@ def train_batches(
     augment.check_fits(records[0], num_frames=num_frames, crop_size=crop_size)
     failures: list[Exception] = []
 
-    def load(index: int, draws: np.ndarray) -> list[np.ndarray | np.generic]:
+    def load(
+        index: int, draws: np.ndarray, jitter_draws: np.ndarray
+    ) -> list[np.ndarray | np.generic]:
         try:
+            record = records[index]
+            if jitter.time_reversal:
+                jitters.check_reversible(record)
             crop = augment.crop_record(
-                records[index],
+                record,
                 draws,
                 num_frames=num_frames,
                 crop_size=crop_size,
                 num_bins=num_bins,
+                shift=jitters.draw_shift(jitter, jitter_draws),
             )
         except Exception as error:
             failures.append(error)  # TensorFlow would bury it in a trace of its own
@@ -86,7 +104,11 @@ def train_batches(
     first = start_step * batch_size * process_count + process_index
     dataset = (
         _order(len(records), seed=seed, first=first, stride=process_count)
-        .map(_sampler(load, seed), num_parallel_calls=_READERS, deterministic=True)
+        .map(
+            _sampler(load, seed, jitter),
+            num_parallel_calls=_READERS,
+            deterministic=True,
+        )
         .batch(batch_size, drop_remainder=True)
         .prefetch(2)
     )
@@ -207,15 +229,16 @@ def _order(num_clips: int, *, seed: int, first: int, stride: int) -> tf.data.Dat
     return tf.data.Dataset.range(first, tf.int64.max, stride).map(at)
 
 
-def _sampler(load: Any, seed: int) -> Any:
+def _sampler(load: Any, seed: int, jitter: Jitter) -> Any:
     """Returns the map from (index, position) to one sample of float32 tensors."""
     dtypes = [tf.uint8, tf.uint8, tf.uint8, tf.float32, tf.int32]
 
     @tf.autograph.experimental.do_not_convert  # plain graph operations throughout
     def sample(index: tf.Tensor, position: tf.Tensor) -> dict[str, tf.Tensor]:
         draws = augment.draw(seed, position)
+        more = jitters.draw(seed, position)
         blur, sharp, packed, weights, offset = tf.numpy_function(
-            load, [index, draws], dtypes
+            load, [index, draws, more], dtypes
         )
         blur.set_shape([None, None, None, 3])
         sharp.set_shape([None, None, None, 3])
@@ -223,9 +246,17 @@ def _sampler(load: Any, seed: int) -> Any:
         weights.set_shape([None, None, None])
         spikes = graph_ops.unpack_spikes(packed)
         size = tf.shape(packed)[2]
-        spikes = spikes[..., offset : offset + size]
+        spikes = jitters.raise_threshold(
+            jitter,
+            spikes[..., offset : offset + size],
+            more,
+            seed=seed,
+            position=position,
+        )
         grids = graph_ops.voxel_grids(spikes, weights)
         grids.set_shape([None, None, None, None])
+        grids = jitters.reverse_grids(jitter, grids, more)
+        blur, sharp = (jitters.reverse(jitter, x, more) for x in (blur, sharp))
         return {
             "blur": _to_float(augment.orient(blur, draws, (1, 2))),
             "sharp": _to_float(augment.orient(sharp, draws, (1, 2))),

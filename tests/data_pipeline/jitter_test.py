@@ -1,0 +1,184 @@
+"""Jitter is what another camera had seen, and leaves the rest of a batch alone."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_pipeline import augment, jitter, pipeline
+from data_pipeline.capture import capture
+from data_pipeline.exposure import exposure_windows
+from data_pipeline.jitter import Jitter, Shift
+from data_pipeline.records import Record
+from data_pipeline.spike_camera import simulate
+
+OPTIONS: dict[str, Any] = {
+    "num_frames": 2,
+    "crop_size": 24,
+    "num_bins": 4,
+    "batch_size": 2,
+    "seed": 7,
+    "start_step": 0,
+}
+
+
+def take(directory: str, count: int, **options: Any) -> list[pipeline.Batch]:
+    batches = pipeline.train_batches(directory, **(OPTIONS | options))
+    return list(itertools.islice(batches, count))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 5])
+def test_every_nth_spike_is_what_n_times_the_threshold_fires(factor: int) -> None:
+    rng = np.random.default_rng(0)
+    # Dyadic light and phases, so that the sums of both cameras are exact.
+    light = np.broadcast_to(rng.integers(0, 65, (8, 9)) / 64, (90, 8, 9))
+    phase = rng.integers(0, 16, (8, 9)) / 16
+    before = rng.integers(0, factor, (8, 9))
+    camera = {"gain": 1.0, "rng": rng}
+    spikes = simulate(light, threshold=1.0, phase=phase, **camera)
+    charge = (before + phase) / factor
+    expected = simulate(light, threshold=float(factor), phase=charge, **camera)
+    found = jitter.thin(
+        tf.constant(spikes[None]), tf.constant(factor), before[None, None]
+    )
+    if factor in (1, 2):  # thirds of a charge are not dyadic
+        np.testing.assert_array_equal(found[0], expected)
+    else:
+        assert (found[0].numpy() != expected).mean() < 0.02
+
+
+def test_nothing_is_varied_unless_asked_for(directory: str) -> None:
+    for first, second in zip(
+        take(directory, 3), take(directory, 3, jitter=Jitter()), strict=True
+    ):
+        for name, value in first.items():
+            np.testing.assert_array_equal(value, second[name])
+
+
+def test_half_of_the_samples_run_backwards_in_all_modalities(directory: str) -> None:
+    plain = take(directory, 12)
+    varied = take(directory, 12, jitter=Jitter(time_reversal=True))
+    backwards = 0
+    for first, second in zip(plain, varied, strict=True):
+        for sample in range(2):
+            kept = np.array_equal(first["blur"][sample], second["blur"][sample])
+            step = slice(None) if kept else slice(None, None, -1)
+            backwards += not kept
+            for name in ("blur", "sharp"):
+                np.testing.assert_array_equal(
+                    second[name][sample], first[name][sample][step]
+                )
+            np.testing.assert_allclose(
+                second["spikes"][sample], first["spikes"][sample][step, step], atol=1e-6
+            )
+    assert 4 < backwards < 20
+
+
+def test_thresholds_divide_the_rates_and_nothing_else(directory: str) -> None:
+    plain = take(directory, 4)
+    for factor in (2, 4):
+        varied = take(directory, 4, jitter=Jitter(thresholds=(factor,)))
+        for first, second in zip(plain, varied, strict=True):
+            np.testing.assert_array_equal(first["blur"], second["blur"])
+            ratio = second["spikes"].mean() / first["spikes"].mean()
+            assert ratio == pytest.approx(1 / factor, rel=0.05)
+    drawn = {
+        round(float(b["spikes"][s].mean() / a["spikes"][s].mean()), 1)
+        for a, b in zip(
+            take(directory, 12),
+            take(directory, 12, jitter=Jitter(thresholds=(1, 5))),
+            strict=True,
+        )
+        for s in range(2)
+    }
+    assert drawn == {1.0, 0.2}
+
+
+def test_jitter_too_is_a_function_of_seed_and_step(directory: str) -> None:
+    every = Jitter(True, (1, 2, 3), 2, 2)
+    whole = take(directory, 6, jitter=every)
+    resumed = take(directory, 4, jitter=every, start_step=2)
+    for first, second in zip(whole[2:], resumed, strict=True):
+        for name, value in first.items():
+            np.testing.assert_array_equal(value, second[name])
+
+
+def moving_edge() -> Record:
+    """An edge that moves one pixel right in every spike frame; 3 frames of 48x80."""
+    light = np.zeros((40, 48, 80, 3), np.float32)
+    for sample in range(40):
+        light[sample, :, : 24 + sample] = 1.0
+    return capture(
+        light,
+        exposure_windows(3, first_start=8, exposure=5, period=7),
+        threshold=1.0,
+        gain=1.0,
+        spike_scale=1,
+        rng=np.random.default_rng(0),
+        name="edge",
+        source="edge",
+        licence="none",
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("shift", [Shift(0, 3, 0), Shift(2, -4, 0), Shift(0, 0, 3)])
+def test_shifted_spikes_are_those_of_another_place_or_time(shift: Shift) -> None:
+    record = moving_edge()
+    draws = np.full(augment.NUM_DRAWS, 0.5, np.float32)
+    options: dict[str, Any] = {"num_frames": 2, "crop_size": 40, "num_bins": 5}
+    aligned = augment.crop_record(record, draws, **options)
+    shifted = augment.crop_record(record, draws, **options, shift=shift)
+    np.testing.assert_array_equal(aligned.blur, shifted.blur)
+
+    def edge(crop: augment.Crop) -> float:
+        bits = np.unpackbits(crop.spikes, axis=-1, bitorder="little")
+        return float(bits[..., crop.bit_offset :][..., :40].mean((0, 1, 2)).sum())
+
+    moved = edge(shifted) - edge(aligned)
+    assert moved == pytest.approx(shift.later - shift.right, abs=0.5)
+
+
+def test_a_shift_stays_inside_the_record() -> None:
+    record = moving_edge()
+    draws = np.zeros(augment.NUM_DRAWS, np.float32)
+    far = augment.crop_record(
+        record, draws, num_frames=3, crop_size=48, num_bins=2, shift=Shift(-9, -9, -99)
+    )
+    assert far.spikes.shape[2:] == (48, 6) and far.bit_offset == 0
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_shifts_are_drawn_evenly_up_to_the_most(most: int) -> None:
+    varied = Jitter(misaligned_pixels=most, misaligned_frames=most)
+    rng = np.random.default_rng(0)
+    drawn = [
+        jitter.draw_shift(varied, rng.random(jitter.NUM_DRAWS, np.float32))
+        for _ in range(700)
+    ]
+    for part in zip(*drawn, strict=True):
+        values, counts = np.unique(part, return_counts=True)
+        assert values.tolist() == list(range(-most, most + 1))
+        assert counts.min() > 0.6 * 700 / len(values)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thresholds": ()}, "whole factors of at least 1"),
+        ({"thresholds": (0.5,)}, "whole factors of at least 1"),
+        ({"misaligned_pixels": -1}, "misaligned_pixels must not be negative, got -1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Jitter(**options)
+
+
+def test_sharp_frames_off_the_middle_cannot_run_backwards() -> None:
+    record = moving_edge()
+    record["sharp_time"] = record["sharp_time"] + np.float32(2)
+    with pytest.raises(ValueError, match="2 spike frames from the middle"):
+        jitter.check_reversible(record)
