@@ -2,6 +2,7 @@
 
     python -m data_pipeline.prepare --source=video --input=bikes.mp4 --output=DIR
     python -m data_pipeline.prepare --source=embedded --output=DIR
+    python -m data_pipeline.prepare --source=spike_zoo --input=base --output=DIR
 
 --layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,
 with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
@@ -27,15 +28,18 @@ from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
-from data_pipeline.sources import embedded, video_folder
+from data_pipeline.sources import embedded, spike_folders, spike_zoo, video_folder
 from data_pipeline.spike_deblur import Source, build, prepare_embedded
 from data_pipeline.video_files import list_pictures, read_video, write_pictures
 
-SOURCES = ("embedded", "video")
+# Public data sets, each in the folder layout that its file describes.
+SPIKE_SETS = {"spike_zoo": spike_zoo.SPIKE_ZOO}
+SOURCES = ("embedded", "video", *SPIKE_SETS)
 LAYOUTS = ("files", "records")
 
 # name -> (default, help). What a source does not take is refused for it. The cameras
-# are those that configs/base.py trains with, so that its models fit what this makes.
+# are those that configs/base.py trains with, so that its models fit what this makes. A
+# public data set has defaults of its own, which its file states.
 OPTIONS: dict[str, tuple[Any, str]] = {
     "exposure": (49, "spike frames the shutter is open, odd"),
     "period": (56, "spike frames from one exposure to the next"),
@@ -51,6 +55,11 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "height": (128, "RGB pixels of a clip"),
     "width": (160, "RGB pixels of a clip"),
     "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
+    "spike_height": (None, "spike pixels of a public data set"),
+    "spike_width": (None, "spike pixels of a public data set"),
+    "flip": (True, "whether its rows are stored bottom-up: true or false"),
+    "white_rate": (0.6, "spikes per spike frame at white"),
+    "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
 }
 _RECORDS_ONLY = ("num_frames", "test_clips")
 
@@ -75,13 +84,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--source", required=True, help=" or ".join(SOURCES))
-    parser.add_argument("--input", help="video file, or folder of videos or pictures")
+    parser.add_argument(
+        "--input", help="video file, folder of videos or pictures, or public data set"
+    )
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--layout", help="files (default for video) or records")
     for name, (default, text) in OPTIONS.items():
-        kind = int if default is None else type(default)
+        kind: Any = int if default is None else type(default)
         shown = "" if default is None else f" (default {default})"
-        metavar = "NAME" if kind is str else "N"
+        metavar = {str: "NAME", bool: "true|false"}.get(kind, "N")
+        kind = _flag if kind is bool else kind
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=text + shown)
     options, others = parser.parse_known_args(argv)
     for argument in others:
@@ -103,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(argv)
         if options.source == "embedded":
             where = _embedded_records(options)
+        elif options.source in SPIKE_SETS:
+            where = _spike_set_records(options)
         elif options.layout == "records":
             where = _video_records(options)
         else:
@@ -117,6 +131,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
 def _check_applies(options: argparse.Namespace) -> None:
     if options.source == "embedded":
         if options.layout == "files":
@@ -127,6 +147,17 @@ def _check_applies(options: argparse.Namespace) -> None:
         takes = set(embedded.SETTINGS)
         if options.input is not None:
             raise ValueError("--source=embedded brings its own pictures, not --input.")
+    elif options.source in SPIKE_SETS:
+        if options.layout == "files":
+            raise ValueError(
+                f"--source={options.source} is a data set to train on; it takes "
+                "--layout=records only."
+            )
+        takes = {*SPIKE_SETS[options.source].settings, "test_clips"}
+        if options.input is None:
+            raise ValueError(
+                f"--source={options.source} needs --input, the folder of the data set."
+            )
     else:
         takes = set(video_folder.SETTINGS)
         if options.layout == "records":
@@ -158,6 +189,30 @@ def _embedded_records(options: argparse.Namespace) -> str:
     if settings["test_clips"] is None:
         settings["test_clips"] = 4
     return prepare_embedded(options.output, settings)
+
+
+def _spike_set_records(options: argparse.Namespace) -> str:
+    spike_set = SPIKE_SETS[options.source]
+    given = {name: getattr(options, name) for name in spike_set.settings}
+    settings = spike_folders.check_set_settings(
+        {n: spike_set.defaults[n] if v is None else v for n, v in given.items()},
+        spike_set.settings,
+    )
+    found = spike_folders.find_splits(spike_set, options.input, settings)
+    splits = spike_folders.split_clips(found, options.test_clips)
+    every = [clip for split in spike_folders.SPLITS for clip in splits[split]]
+    source = Source(
+        name=options.source,
+        version=spike_set.version,
+        settings={
+            **settings,
+            "test_clips": len(splits["test"]),
+            "files": spike_folders.identity(options.input, every),
+        },
+        counts={split: len(clips) for split, clips in splits.items()},
+        clips=lambda split: (spike_set.make(c, settings) for c in splits[split]),
+    )
+    return build(options.output, source)
 
 
 def _video_records(options: argparse.Namespace) -> str:
