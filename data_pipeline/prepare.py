@@ -28,12 +28,18 @@ from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
-from data_pipeline.sources import embedded, spike_folders, spike_zoo, video_folder
+from data_pipeline.sources import (
+    embedded,
+    spike_folders,
+    spike_zoo,
+    spk_gopro,
+    video_folder,
+)
 from data_pipeline.spike_deblur import Source, build, prepare_embedded
 from data_pipeline.video_files import list_pictures, read_video, write_pictures
 
 # Public data sets, each in the folder layout that its file describes.
-SPIKE_SETS = {"spike_zoo": spike_zoo.SPIKE_ZOO}
+SPIKE_SETS = {"spike_zoo": spike_zoo.SPIKE_ZOO, "spk_gopro": spk_gopro.SPK_GOPRO}
 SOURCES = ("embedded", "video", *SPIKE_SETS)
 LAYOUTS = ("files", "records")
 
@@ -59,6 +65,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "spike_width": (None, "spike pixels of a public data set"),
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "white_rate": (0.6, "spikes per spike frame at white"),
+    "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
     "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
 }
 _RECORDS_ONLY = ("num_frames", "test_clips")

@@ -38,16 +38,18 @@ class SpikeSet:
         version: raised whenever the same settings would give other clips.
         settings: name -> type.
         defaults: the published values of the settings.
-        find: from a folder (with train and test, or one of them) and the settings to
-            its clips; it looks at every file's name and size.
+        find: from the root, 'train', 'test' or '' where there are no such folders, and
+            the settings to the clips; it looks at every file's name and size.
         make: from the files of a clip and the settings to its record.
+        splits_in: the folder of the root that train and test lie in.
     """
 
     version: str
     settings: Mapping[str, type]
     defaults: Mapping[str, Any]
-    find: Callable[[Path, Mapping[str, Any]], list[ClipFiles]]
+    find: Callable[[Path, str, Mapping[str, Any]], list[ClipFiles]]
     make: Callable[[ClipFiles, Mapping[str, Any]], Record]
+    splits_in: str = ""
 
 
 def check_set_settings(
@@ -87,15 +89,16 @@ def find_splits(
     folder = Path(root)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    there = [split for split in SPLITS if (folder / split).is_dir()]
+    parent = folder / spike_set.splits_in
+    there = [split for split in SPLITS if (parent / split).is_dir()]
     if len(there) == 1:
         raise ValueError(
-            f"{folder} holds {there[0]} but not the other of train and test; give "
-            f"{folder / there[0]} itself, to split its clips, or both."
+            f"{parent} holds {there[0]} but not the other of train and test; complete "
+            f"it, or take what {there[0]} holds out of that folder to split its clips."
         )
     if there:
-        return {split: spike_set.find(folder / split, settings) for split in there}
-    return {"all": spike_set.find(folder, settings)}
+        return {split: spike_set.find(folder, split, settings) for split in there}
+    return {"all": spike_set.find(folder, "", settings)}
 
 
 def split_clips(
@@ -136,6 +139,69 @@ def identity(root: str | Path, clips: Iterable[ClipFiles]) -> str:
     ]
     digest = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
     return f"{Path(root).resolve().name}-{digest}"
+
+
+def list_sequences(kinds: Mapping[str, Path], layout: str) -> list[str]:
+    """Returns the names of the sequences, folders that all kinds of files have.
+
+    Args:
+        kinds: what a kind of file is called -> the folder of its sequences.
+        layout: a sentence that says what the data set looks like.
+
+    Raises:
+        FileNotFoundError: there is no such folder, it holds no sequence, or a sequence
+            lacks a kind of file.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for kind, folder in kinds.items():
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {folder}. {layout}")
+        found[kind] = {path.name: path for path in folder.iterdir() if path.is_dir()}
+        if not found[kind]:
+            raise FileNotFoundError(f"{folder} holds no sequence. {layout}")
+    return match_names(found)
+
+
+def join_frames(
+    frames: Mapping[str, ClipFiles], sequence: str, num_frames: int, *, step: int
+) -> list[ClipFiles]:
+    """Joins frames that follow each other in a sequence to clips.
+
+    What is left before a gap or at the end, fewer than `num_frames`, is left out.
+
+    Args:
+        frames: files of one frame each, by its number in the sequence.
+        sequence: its name.
+        num_frames: of a clip.
+        step: from the number of one frame to that of the next.
+
+    Raises:
+        ValueError: a name is not a number.
+    """
+    for name in frames:
+        if not name.isdecimal():
+            raise ValueError(
+                f"{frames[name].spikes[0]} of {sequence} is not named by a number, so "
+                "what comes before and after it is not known."
+            )
+    clips: list[ClipFiles] = []
+    run: list[str] = []
+    for name in sorted(frames, key=int):
+        if run and int(name) != int(run[-1]) + step:
+            run = []
+        run.append(name)
+        if len(run) == num_frames:
+            parts = [frames[number] for number in run]
+            clips.append(
+                ClipFiles(
+                    f"{sequence}-{run[0]}",
+                    tuple(path for part in parts for path in part.spikes),
+                    tuple(path for part in parts for path in part.blur),
+                    tuple(path for part in parts for path in part.sharp),
+                )
+            )
+            run = []
+    return clips
 
 
 def list_files(folder: Path, suffix: str, layout: str) -> dict[str, Path]:

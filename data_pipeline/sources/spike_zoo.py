@@ -52,7 +52,7 @@ DEFAULTS: dict[str, Any] = {
 _LAYOUT = "Spike-Zoo has spike/NAME.dat and gt/NAME.png in train and in test."
 
 
-def find_clips(folder: Path, settings: Mapping[str, Any]) -> list[ClipFiles]:
+def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[ClipFiles]:
     """Lists the clips of a folder with spike and gt, or of one that holds both.
 
     Raises:
@@ -60,6 +60,7 @@ def find_clips(folder: Path, settings: Mapping[str, Any]) -> list[ClipFiles]:
         ValueError: a .dat does not fit the geometry, or is too short for the exposure.
     """
     settings = check_zoo_settings(settings)
+    folder = root / split
     apart = (folder / "spike").is_dir() or (folder / "gt").is_dir()
     streams = list_files(folder / "spike" if apart else folder, ".dat", _LAYOUT)
     pictures = list_files(folder / "gt" if apart else folder, ".png", _LAYOUT)

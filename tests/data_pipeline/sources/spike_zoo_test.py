@@ -102,7 +102,7 @@ def test_a_folder_without_splits_is_split_by_clips(tmp_path: Path, apart: bool) 
 
 def test_flip_and_white_are_what_the_settings_say(base: Path) -> None:
     settings = DEFAULTS | SMALL
-    files = SPIKE_ZOO.find(base / "train", settings)[0]
+    files = SPIKE_ZOO.find(base, "train", settings)[0]
     upright = SPIKE_ZOO.make(files, settings)
     turned = SPIKE_ZOO.make(files, settings | {"flip": False, "white_rate": 1.0})
     np.testing.assert_array_equal(turned["spikes"], upright["spikes"][:, ::-1])
@@ -119,7 +119,7 @@ def test_the_published_recordings(shared: Path, exposure: int) -> None:
     if not folder.is_dir():
         pytest.skip(f"the recordings are not there: {folder}")
     settings = DEFAULTS | {"exposure": exposure}
-    for files in SPIKE_ZOO.find(folder, settings):
+    for files in SPIKE_ZOO.find(folder, "", settings):
         record = SPIKE_ZOO.make(files, settings)
         assert record["blur"].shape == (1, 250, 400, 3)
         assert record["spikes"].shape == (301, 250, 50)
