@@ -11,6 +11,10 @@ All times are in spike frames. Frame f of the footage is the light of spike fram
 f * --spikes_per_frame, so --exposure=49 at --spikes_per_frame=8 blurs 6 frames of the
 footage into one. In between, what moves more than a pixel from one frame to the next is
 moved along the optical flow; --in_between=linear blends the frames in place.
+
+spike_zoo, spk_gopro, s_sdm and rsb are public data sets. --input is the folder that
+data_pipeline/sources/NAME.py describes; its defaults are the published geometry. Their
+own train and test folders are kept; where there are none, --test_clips sets clips aside.
 """
 
 import argparse
@@ -30,6 +34,8 @@ from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.sources import (
     embedded,
+    rsb,
+    s_sdm,
     spike_folders,
     spike_zoo,
     spk_gopro,
@@ -39,7 +45,12 @@ from data_pipeline.spike_deblur import Source, build, prepare_embedded
 from data_pipeline.video_files import list_pictures, read_video, write_pictures
 
 # Public data sets, each in the folder layout that its file describes.
-SPIKE_SETS = {"spike_zoo": spike_zoo.SPIKE_ZOO, "spk_gopro": spk_gopro.SPK_GOPRO}
+SPIKE_SETS = {
+    "spike_zoo": spike_zoo.SPIKE_ZOO,
+    "spk_gopro": spk_gopro.SPK_GOPRO,
+    "s_sdm": s_sdm.S_SDM,
+    "rsb": rsb.RSB,
+}
 SOURCES = ("embedded", "video", *SPIKE_SETS)
 LAYOUTS = ("files", "records")
 
@@ -66,6 +77,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "white_rate": (0.6, "spikes per spike frame at white"),
     "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
+    "pad": (None, "spike frames of a stream before its exposure, and after it"),
     "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
 }
 _RECORDS_ONLY = ("num_frames", "test_clips")

@@ -4,14 +4,20 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from data_pipeline.records import Record, check_record, pack_spikes, rgb_from_spike
+from data_pipeline.records import (
+    SPIKE_SCALES,
+    Record,
+    check_record,
+    pack_spikes,
+    rgb_from_spike,
+)
 from data_pipeline.settings import check_settings
 from data_pipeline.spike_dat import SpikeDat, count_frames
 
@@ -69,6 +75,9 @@ def check_set_settings(
             raise ValueError(f"{name} must be at least {least}, got {value}.")
         if not value > 0 and least:
             raise ValueError(f"{name} must be above 0, got {value:g}.")
+    scale = checked.get("spike_scale", 1)
+    if scale not in SPIKE_SCALES:
+        raise ValueError(f"spike_scale must be one of {SPIKE_SCALES}, got {scale}.")
     return checked
 
 
@@ -223,16 +232,20 @@ def list_files(folder: Path, suffix: str, layout: str) -> dict[str, Path]:
     return files
 
 
-def match_names(kinds: Mapping[str, Mapping[str, Path]]) -> list[str]:
-    """Returns the names that all kinds of files have, in order.
+def match_names(
+    kinds: Mapping[str, Mapping[str, Path]], *, spare: Sequence[str] = ()
+) -> list[str]:
+    """Returns the names of the first kind of files, in order, which all kinds have.
 
     Args:
         kinds: what a kind of file is called -> its files by name.
+        spare: kinds that may have files without partners, which are left out.
 
     Raises:
         FileNotFoundError: a file has no partner of another kind.
     """
-    for kind, files in kinds.items():
+    for kind in (kind for kind in kinds if kind not in spare):
+        files = kinds[kind]
         for other, partners in kinds.items():
             lacking = sorted(files.keys() - partners.keys())
             if lacking:

@@ -29,7 +29,7 @@ import numpy as np
 
 from data_pipeline.choices import unknown_name
 from data_pipeline.exposure import exposure_windows
-from data_pipeline.records import SPIKE_SCALES, Record
+from data_pipeline.records import Record
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
     ClipFiles,
@@ -168,10 +168,6 @@ def check_gopro_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if checked["blur_folder"] not in BLUR_KINDS:
         raise ValueError(
             unknown_name("blur_folder", checked["blur_folder"], BLUR_KINDS)
-        )
-    if checked["spike_scale"] not in SPIKE_SCALES:
-        raise ValueError(
-            f"spike_scale must be one of {SPIKE_SCALES}, got {checked['spike_scale']}."
         )
     return checked
 
