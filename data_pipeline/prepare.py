@@ -13,8 +13,8 @@ footage into one. In between, what moves more than a pixel from one frame to the
 moved along the optical flow; --in_between=linear blends the frames in place.
 
 spike_zoo, spk_gopro, s_sdm and rsb are public data sets. --input is the folder that
-data_pipeline/sources/NAME.py describes; its defaults are the published geometry. Their
-own train and test folders are kept; where there are none, --test_clips sets clips aside.
+data_pipeline/sources/NAME.py describes; its defaults are the published geometry. Its
+own train and test folders are kept; where it has none, --test_clips sets clips aside.
 """
 
 import argparse
@@ -231,7 +231,16 @@ def _spike_set_records(options: argparse.Namespace) -> str:
         counts={split: len(clips) for split, clips in splits.items()},
         clips=lambda split: (spike_set.make(c, settings) for c in splits[split]),
     )
-    return build(options.output, source)
+    where = build(options.output, source)
+    total = sum(1 for _ in Path(options.input).rglob("*.dat"))
+    left = total - sum(len(clip.spikes) for clip in every)
+    if left:
+        print(
+            f"prepare: {left} of {total} streams are in no clip; they are fewer than a "
+            "clip takes in a row, or not where the layout has them.",
+            file=sys.stderr,
+        )
+    return where
 
 
 def _video_records(options: argparse.Namespace) -> str:

@@ -73,9 +73,10 @@ def built(output: Path, split: str) -> list[Record]:
 
 @pytest.mark.parametrize("blur_folder", ["blur_gamma", "blur"])
 def test_every_exposure_sees_the_spikes_of_its_light(
-    root: Path, tmp_path: Path, blur_folder: str
+    root: Path, tmp_path: Path, blur_folder: str, capsys: Any
 ) -> None:
     assert run(root, tmp_path / "out", blur_folder=blur_folder) == 0
+    assert "2 of 10 streams are in no clip" in capsys.readouterr().err
     train, test = (built(tmp_path / "out", split) for split in ("train", "test"))
     # A gap ends a run, and what is left of a sequence is left out.
     starts = {
