@@ -62,7 +62,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         FileExistsError: there is something at `path` that is not an empty folder.
         NotADirectoryError, PermissionError: no folder can be made there.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # a link is not replaced, but what it points to
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(
             f"{target} already exists and is not an empty folder; remove it or choose "

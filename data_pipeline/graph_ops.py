@@ -102,8 +102,13 @@ def match_gain(rate: tf.Tensor, blur: tf.Tensor) -> tf.Tensor:
             both are static, T apart.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, or the blurred frames are whole numbers.
     """
+    kind = tf.as_dtype(blur.dtype)
+    if not kind.is_floating:
+        raise ValueError(
+            f"blur must be float in [0, 1], got {kind.name}; divide 8 bits by 255."
+        )
     shapes = [list(rate.shape), list(blur.shape)]
     if None in (shapes[0][0], shapes[1][0]):
         shapes[0][0] = shapes[1][0] = None  # T is compared when it runs
@@ -186,18 +191,18 @@ def spike_times(
     part = tf.reshape(tf.where(visible, part, -1), [-1])  # a segment of -1 is dropped
 
     fired = tf.cast(spikes, tf.bool)
-    number = tf.cast(frames, tf.int16)[None, :, None, None]
+    number = tf.cast(frames, tf.int32)[None, :, None, None]
     count = shape[0] * (num_instants + 1)
     flat = tf.concat([[-1], shape[2:]], axis=0)
     parts = tf.concat([[shape[0], num_instants + 1], shape[2:]], axis=0)
 
     def extremes(reduce: Callable[..., tf.Tensor], none: int) -> tf.Tensor:
-        numbers = tf.where(fired, number, tf.constant(none, tf.int16))
+        numbers = tf.where(fired, number, tf.constant(none, tf.int32))
         found = reduce(tf.reshape(numbers, flat), part, count)
         return tf.reshape(found, parts)
 
-    last = extremes(tf.math.unsorted_segment_max, tf.int16.min)
-    following = extremes(tf.math.unsorted_segment_min, tf.int16.max)
+    last = extremes(tf.math.unsorted_segment_max, tf.int32.min)
+    following = extremes(tf.math.unsorted_segment_min, tf.int32.max)
     lasts, nexts = [last[:, 0]], [following[:, num_instants]]
     for index in range(1, num_instants):
         lasts.append(tf.maximum(lasts[-1], last[:, index]))
@@ -208,8 +213,8 @@ def spike_times(
     until = tf.cast(after, tf.float32) - at
     never = tf.constant(float("inf"))
     return (
-        tf.where(before == tf.int16.min, never, since),
-        tf.where(after == tf.int16.max, never, until),
+        tf.where(before == tf.int32.min, never, since),
+        tf.where(after == tf.int32.max, never, until),
     )
 
 

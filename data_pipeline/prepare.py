@@ -20,6 +20,7 @@ own train and test folders are kept; where it has none, --test_clips sets clips 
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -118,6 +119,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for argument in others:
         name = argument.split("=")[0].removeprefix("--")
         raise ValueError(unknown_name("option", name, vars(options)))
+    for name in ("input", "output"):
+        value = getattr(options, name)
+        if value == "":
+            raise ValueError(f"--{name} is empty; give it a value.")
+        # A shell leaves the ~ in --input=~/footage to the program.
+        setattr(options, name, value and os.path.expanduser(value))
     if options.source not in SOURCES:
         raise ValueError(unknown_name("source", options.source, SOURCES))
     if options.layout is None:

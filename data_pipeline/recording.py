@@ -16,8 +16,6 @@ _FLAGS = {
     "height": "--spike_height",
     "width": "--spike_width",
     "flip": "--spike_flip (true where rows are stored bottom-up, as cameras do)",
-    "bit_order": "--spike_bit_order",
-    "layout": "--spike_layout",
     "exposure": "--exposure=FIRST,LENGTH,PERIOD in spike frames",
 }
 
@@ -117,20 +115,15 @@ def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:
 
 def _facts(dat_path: str | Path, given: dict[str, Any]) -> dict[str, Any]:
     """Merges what was given with the .json beside the .dat."""
-    given = {name: value for name, value in given.items() if value is not None}
-    path = spike_sidecar.sidecar_path(dat_path)
-    if _FLAGS.keys() <= given.keys():
-        return given
-    if path.is_file():
-        return spike_sidecar.read_sidecar(dat_path) | given
-    given = spike_sidecar.DEFAULTS | given
-    flags = [flag for name, flag in _FLAGS.items() if name not in given]
+    facts = spike_sidecar.merge_facts(dat_path, given, needed=_FLAGS)
+    flags = [flag for name, flag in _FLAGS.items() if name not in facts]
     if flags:
         raise ValueError(
             f"{dat_path} does not say how it is to be read and there is no "
-            f"{path.name} beside it; pass {', '.join(flags)}."
+            f"{spike_sidecar.sidecar_path(dat_path).name} beside it; pass "
+            f"{', '.join(flags)}."
         )
-    return given
+    return facts
 
 
 def _check_scale(spike_size: tuple[int, int], size: tuple[int, int]) -> None:

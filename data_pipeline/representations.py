@@ -215,8 +215,8 @@ def check_binning(num_bins: int, binning: str) -> None:
 
 def check_tau(tau: float) -> None:
     """Raises a ValueError unless a time surface can decay so fast."""
-    if not tau > 0:
-        raise ValueError(f"tau must be above 0 spike frames, got {tau}.")
+    if not 0 < tau < np.inf:
+        raise ValueError(f"tau must be a number of spike frames above 0, got {tau}.")
 
 
 def _check_stream(spikes: np.ndarray) -> None:

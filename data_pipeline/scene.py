@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from data_pipeline import spike_sidecar
-from data_pipeline.records import Record, rgb_from_spike, unpack_spikes
+from data_pipeline.records import (
+    Record,
+    check_exposure,
+    rgb_from_spike,
+    unpack_spikes,
+)
+from data_pipeline.spike_dat import check_slice
 from data_pipeline.spike_deblur import open_split
 from data_pipeline.spike_files import SpikeStream, open_spikes
 from data_pipeline.video_files import read_video
@@ -27,14 +33,18 @@ class Scene:
 
 
 def open_scene(
-    path: str | Path, *, split: str = "train", clip: int = 0, **options: Any
+    path: str | Path,
+    *,
+    split: str | None = None,
+    clip: int | None = None,
+    **options: Any,
 ) -> Scene:
     """Opens a spike file, a folder of `prepare --layout=files`, or a built data set.
 
     Args:
         path: of the file or folder.
-        split: of a data set.
-        clip: index in the split.
+        split: of a data set; by default 'train'.
+        clip: index in the split; by default the first.
         **options: how a spike file is read, as for open_spikes; for a .dat what is not
             given is taken from the .json beside it.
 
@@ -44,6 +54,9 @@ def open_scene(
     """
     path = Path(path)
     options = {name: value for name, value in options.items() if value is not None}
+    is_set = (path / "dataset_info.json").is_file()
+    if path.exists() and not is_set and (split, clip) != (None, None):
+        raise ValueError(f"{path} is no data set; leave split and clip out.")
     if path.is_file():
         return _spike_file(path, options)
     if not path.is_dir():
@@ -52,8 +65,8 @@ def open_scene(
         raise ValueError(
             f"{path} knows how its spikes are stored; leave {next(iter(options))} out."
         )
-    if (path / "dataset_info.json").is_file():
-        return _clip(path, split, clip)
+    if is_set:
+        return _clip(path, split or "train", clip or 0)
     if (path / "spikes.dat").is_file():
         return _prepared(path)
     raise FileNotFoundError(
@@ -63,15 +76,16 @@ def open_scene(
 
 
 def _spike_file(path: Path, options: dict[str, Any]) -> Scene:
-    sidecar: dict[str, Any] = {}
-    if path.suffix.lower() == ".dat" and spike_sidecar.sidecar_path(path).is_file():
-        sidecar = spike_sidecar.read_sidecar(path)
-    names = ("height", "width", "flip", "bit_order", "layout")
-    known = {name: sidecar[name] for name in names if name in sidecar}
+    facts = dict(options)
+    if path.suffix.lower() == ".dat":
+        facts = spike_sidecar.merge_facts(
+            path, options, needed=("height", "width", "flip")
+        )
+    names = ("height", "width", "flip", "bit_order", "layout", "key")
     return Scene(
         name=path.name,
-        spikes=open_spikes(path, **(known | options)),
-        spike_rate=sidecar.get("spike_rate", math.nan),
+        spikes=open_spikes(path, **{n: facts[n] for n in names if n in facts}),
+        spike_rate=facts.get("spike_rate", math.nan),
     )
 
 
@@ -85,12 +99,20 @@ def _prepared(folder: Path) -> Scene:
             f"{folder} has {len(frames)} frames in blur and {len(exposure)} exposures "
             "in spikes.json; prepare it again."
         )
+    check_exposure(exposure, len(scene.spikes))
+    scale, size = sidecar["spike_scale"], scene.spikes.shape[1:]
+    if frames.shape[1:3] != (size[0] * scale, size[1] * scale):
+        raise ValueError(
+            f"{folder} has frames of {frames.shape[1]}x{frames.shape[2]} and spikes of "
+            f"{size[0]}x{size[1]}, but spikes.json says that one spike pixel covers "
+            f"{scale}; prepare it again."
+        )
     return dataclasses.replace(
         scene,
         name=folder.name,
         frames=frames,
         exposure=exposure,
-        rgb_from_spike=rgb_from_spike(sidecar["spike_scale"]),
+        rgb_from_spike=rgb_from_spike(scale),
     )
 
 
@@ -124,4 +146,5 @@ class _PackedStream:
         return self.shape[0]
 
     def __getitem__(self, key: slice) -> np.ndarray:
+        check_slice(key)
         return unpack_spikes(self._packed[key], self.shape[2])

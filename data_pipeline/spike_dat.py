@@ -15,7 +15,7 @@ import numpy as np
 
 from data_pipeline.atomic import new_file
 from data_pipeline.choices import unknown_name
-from data_pipeline.records import unpack_spikes
+from data_pipeline.records import packed_width, unpack_spikes
 
 BitOrder = Literal["little", "big"]
 BIT_ORDERS = ("little", "big")
@@ -142,13 +142,24 @@ class SpikeDat:
         self._flip = flip
         self._bit_order: BitOrder = "big" if bit_order == "big" else "little"
         self._layout = layout
+        self._path = Path(path)
         self._bytes = np.memmap(path, np.uint8, "r", shape=(count, frame))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: slice) -> np.ndarray:
-        """Returns the spikes (s, height, width) of a slice along time."""
+        """Returns the spikes (s, height, width) of a slice along time.
+
+        Raises:
+            TypeError: the key is no slice.
+            ValueError: the file has become shorter since it was opened.
+        """
+        check_slice(key)
+        if self._path.stat().st_size < self._bytes.nbytes:
+            raise ValueError(
+                f"{self._path} was cut short while it was read; get the whole file."
+            )
         _, height, width = self.shape
         parts, header = LAYOUTS[self._layout]
         stored = width + parts * header
@@ -157,6 +168,15 @@ class SpikeDat:
         )
         spikes = without_header(bits.reshape(-1, height, stored), self._layout)
         return np.ascontiguousarray(spikes[:, ::-1]) if self._flip else spikes
+
+
+def check_slice(key: object) -> None:
+    """Raises a TypeError unless a stream is asked for a slice along time."""
+    if not isinstance(key, slice):
+        raise TypeError(
+            "A stream is sliced along time; take stream[3:4] for spike frame 3, not "
+            f"[{key!r}]."
+        )
 
 
 def without_header(rows: np.ndarray, layout: str) -> np.ndarray:
@@ -256,7 +276,16 @@ def write_dat(
 def write_packed(
     path: str | Path, packed: np.ndarray, width: int, *, flip: bool = True
 ) -> None:
-    """Writes the packed spikes (S, h, ceil(width / 8)) of a clip record as a .dat."""
+    """Writes the packed spikes (S, h, ceil(width / 8)) of a clip record as a .dat.
+
+    Raises:
+        ValueError: the bytes of a row are not those of this width.
+    """
+    if packed.ndim != 3 or packed.shape[2] != packed_width(width):
+        raise ValueError(
+            f"{width} spike pixels take {packed_width(width)} bytes a row, but packed "
+            f"is {packed.shape}."
+        )
     chunks = (
         unpack_spikes(packed[at : at + _CHUNK], width)
         for at in range(0, len(packed), _CHUNK)

@@ -5,6 +5,7 @@ pixel in a byte, lowest bit first, and their number `length`); .h5 files hold on
 per name, such as the patches '0', '1', .. that Spk2ImgNet trains on (spike_facts 1.4).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import h5py
 import numpy as np
 
 from data_pipeline.choices import unknown_name
-from data_pipeline.spike_dat import SpikeDat, without_header
+from data_pipeline.spike_dat import SpikeDat, check_slice, without_header
 
 SUFFIXES = (".dat", ".npy", ".npz", ".h5", ".hdf5")
 _SHOWN = 5
@@ -38,7 +39,7 @@ def open_spikes(
     layout: str = "plain",
     key: str | None = None,
 ) -> SpikeStream:
-    """Opens a stream; slices read what they hold (of an .npz, the first slice all).
+    """Opens a stream; slices read what they hold (of an .npz, opening reads all of it).
 
     Args:
         path: a file with one of SUFFIXES.
@@ -72,6 +73,10 @@ def open_spikes(
         return SpikeDat(
             file, height, width, flip=flip, bit_order=bit_order, layout=layout
         )
+    if bit_order != "little":
+        raise ValueError(
+            f"{file} does not store bits in bytes of its own; leave bit_order out."
+        )
     read = {".npy": _open_npy, ".npz": _open_npz}.get(suffix, _open_h5)
     stream = _ArrayStream(file, read(file, key), flip=bool(flip), layout=layout)
     for name, given, found in zip(
@@ -86,22 +91,24 @@ class _ArrayStream:
     """A stream in anything that is sliced like an array (S, h, stored width)."""
 
     def __init__(self, path: Path, array: Any, *, flip: bool, layout: str) -> None:
-        if len(array.shape) != 3 or 0 in array.shape:
+        shape = getattr(array, "shape", None) or ()
+        if len(shape) != 3 or 0 in shape or array.dtype.kind not in "buif":
             raise ValueError(
-                f"{path} must hold a stream (S, h, w), none zero, got "
-                f"{tuple(array.shape)}."
+                f"{path} must hold a stream (S, h, w) of numbers, none zero, got "
+                f"{getattr(array, 'dtype', 'several arrays')} of shape {tuple(shape)}."
             )
-        row = without_header(np.empty(array.shape[2]), layout)
-        self.shape = (array.shape[0], array.shape[1], len(row))
+        row = without_header(np.empty(shape[2]), layout)
+        self.shape = (shape[0], shape[1], len(row))
         self._path, self._array, self._flip, self._layout = path, array, flip, layout
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: slice) -> np.ndarray:
+        check_slice(key)
         try:
             rows = np.asarray(self._array[key])
-        except OSError as error:  # of HDF5, whose chunks are read only now
+        except (OSError, RuntimeError) as error:  # HDF5 reads its chunks only now
             raise ValueError(f"{self._path} is damaged ({error}).") from None
         window = without_header(rows, self._layout)
         if not ((window == 0) | (window == 1)).all():
@@ -109,8 +116,7 @@ class _ArrayStream:
                 f"{self._path} holds values from {window.min()} to {window.max()}; "
                 "spikes are 0 and 1."
             )
-        top_down = window[:, ::-1] if self._flip else window
-        return np.ascontiguousarray(top_down, np.uint8)
+        return np.array(window[:, ::-1] if self._flip else window, np.uint8, order="C")
 
 
 def _open_npy(path: Path, key: str | None) -> np.ndarray:
@@ -124,40 +130,51 @@ def _open_npy(path: Path, key: str | None) -> np.ndarray:
 
 
 def _open_npz(path: Path, key: str | None) -> np.ndarray:
+    names: list[str] = _from_npz(path, lambda archive: list(archive.files))
+    name = _choose(path, names, key, known=("spk", "seq"))
+    array: np.ndarray = _from_npz(path, lambda archive: archive[name])
+    if name != "seq" or "length" not in names:
+        return array
+    length: np.ndarray = _from_npz(path, lambda archive: archive["length"])
+    if (
+        array.dtype != np.uint8
+        or array.ndim != 3
+        or length.dtype.kind not in "iu"
+        or length.size != 1
+        or not 0 < length.item() <= 8 * len(array)
+    ):
+        raise ValueError(
+            f"{path}: seq must be bytes (S / 8, h, w) and length the whole number S of "
+            f"spike frames, got {array.dtype} of shape {array.shape} and {length}."
+        )
+    return np.unpackbits(array, axis=0, count=length.item(), bitorder="little")
+
+
+def _from_npz(path: Path, get: Callable[[Any], Any]) -> Any:
+    """What `get` takes out of an archive; arrays that it leaves are not read."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays: dict[str, np.ndarray] = dict(archive)
+            return get(archive)
     # What other bytes make archive, compression and arrays raise is not documented.
     except Exception as error:
         reason = str(error).splitlines()[:1]
         raise ValueError(
             f"{path} is not a whole .npz file ({''.join(reason)})."
         ) from None
-    name = _choose(path, list(arrays), key, known=("spk", "seq"))
-    array = arrays[name]
-    if name != "seq" or "length" not in arrays:
-        return array
-    length = int(arrays["length"])
-    if array.dtype != np.uint8 or array.ndim != 3 or not 0 < length <= 8 * len(array):
-        raise ValueError(
-            f"{path}: seq must be bytes (S / 8, h, w) of at least length = {length} "
-            f"spike frames, got {array.dtype} of shape {array.shape}."
-        )
-    return np.unpackbits(array, axis=0, count=length, bitorder="little")
 
 
 def _open_h5(path: Path, key: str | None) -> h5py.Dataset:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is not a whole HDF5 file ({error}).") from None
     names: list[str] = []
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             names.append(name)
 
-    file.visititems(note)
+    try:
+        file = h5py.File(path, "r")
+        file.visititems(note)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a whole HDF5 file ({error}).") from None
     return file[_choose(path, names, key)]
 
 

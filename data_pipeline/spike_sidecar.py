@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.atomic import new_file
 from data_pipeline.choices import unknown_name
+from data_pipeline.records import SPIKE_SCALES
 from data_pipeline.spike_dat import BIT_ORDERS, LAYOUTS
 
 _SIDECAR = {
@@ -48,7 +50,7 @@ def write_sidecar(dat_path: str | Path, facts: dict[str, Any]) -> None:
     path = sidecar_path(dat_path)
     _check_facts(known, path)
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(known, indent=2) + "\n")
+        temporary.write_text(json.dumps(known, indent=2, allow_nan=False) + "\n")
 
 
 def read_sidecar(dat_path: str | Path) -> dict[str, Any]:
@@ -72,6 +74,41 @@ def read_sidecar(dat_path: str | Path) -> dict[str, Any]:
     return DEFAULTS | known
 
 
+def merge_facts(
+    dat_path: str | Path, given: Mapping[str, Any], *, needed: Collection[str]
+) -> dict[str, Any]:
+    """What was said of a .dat, and what the .json beside it adds.
+
+    Args:
+        dat_path: of the .dat.
+        given: what was said, None where nothing was.
+        needed: names that together make the .json dispensable.
+
+    Raises:
+        ValueError: the .json is broken and needed, or says otherwise how the spikes are
+            stored than what was said.
+    """
+    said = {name: value for name, value in given.items() if value is not None}
+    path = sidecar_path(dat_path)
+    if not path.is_file():
+        return DEFAULTS | said
+    try:
+        known = read_sidecar(dat_path)
+    except ValueError as error:
+        if set(needed) <= said.keys():
+            return DEFAULTS | said  # it may belong to another program
+        raise ValueError(
+            f"{error} Correct it, or say all of {', '.join(needed)}."
+        ) from None
+    for name in ("height", "width", "flip", "bit_order", "layout"):
+        if said.get(name, known[name]) != known[name]:
+            raise ValueError(
+                f"{path} says {name} {known[name]}, but {said[name]} was given; "
+                "correct one of them."
+            )
+    return known | said
+
+
 def _check_facts(facts: dict[str, Any], path: Path) -> None:
     if not _SIDECAR.keys() <= facts.keys() <= _SIDECAR.keys() | DEFAULTS.keys():
         raise ValueError(
@@ -80,12 +117,13 @@ def _check_facts(facts: dict[str, Any], path: Path) -> None:
             f"{', '.join(map(str, facts)) or 'nothing'}."
         )
     for name, choices in (("bit_order", BIT_ORDERS), ("layout", LAYOUTS)):
-        if name in facts and facts[name] not in choices:
-            raise ValueError(f"{path}: {unknown_name(name, facts[name], choices)}")
+        value = facts.get(name, DEFAULTS[name])
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{path}: {unknown_name(name, value, choices)}")
     for name, kind in _SIDECAR.items():
         value = facts[name]
         if kind is float:
-            valid = value is None or _is_number(value)
+            valid = value is None or (_is_number(value) and value > 0)
         elif name == "exposure":
             valid = isinstance(value, list) and all(
                 isinstance(window, list)
@@ -93,13 +131,20 @@ def _check_facts(facts: dict[str, Any], path: Path) -> None:
                 and all(_is_number(edge) for edge in window)
                 for window in value
             )
+        elif name == "spike_scale":
+            valid = value in SPIKE_SCALES and not isinstance(value, bool)
+        elif kind is int:
+            valid = isinstance(value, int) and not isinstance(value, bool) and value > 0
         else:
-            valid = isinstance(value, kind) and (
-                kind is bool or not isinstance(value, bool)
-            )
+            valid = isinstance(value, kind)
         if not valid:
             raise ValueError(f"{path}: {name} cannot be {value!r}.")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a finite number that float32 holds."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) < 3e38
+    )

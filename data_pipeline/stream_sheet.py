@@ -89,12 +89,12 @@ def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
     start, end = _around(view.center, view.short, len(stream))
     short = mean_rate(stream, start, end)
     long = mean_rate(stream, *view.long)
-    white = _white(long)
+    white = white_of(long)
     columns = 3 if scene.frames is None else 4
     with matplotlib.rc_context({"font.size": 9, "savefig.dpi": 110}):
         figure = Figure((_PANEL * columns, _PANEL * 2), layout="constrained")
         axes = iter(figure.subplots(2, columns).ravel().tolist())
-        figure.suptitle(_title(scene))
+        figure.suptitle(_title(scene), parse_math=False)
         if scene.frames is not None and view.frame is not None:
             _picture(
                 next(axes), scene.frames[view.frame], f"frame {view.frame}, blurred"
@@ -106,12 +106,9 @@ def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
         _raster(next(axes), scene, view)
         _slice(next(axes), scene, view, white)
         _intervals(next(axes), scene)
-        if scene.frames is not None and view.frame is not None:
-            _picture(
-                next(axes),
-                overlay(scene, view.frame),
-                "overlay: frame red, spikes cyan",
-            )
+        if _is_registered(scene) and view.frame is not None:
+            title = "overlay: frame red, spikes cyan"
+            _picture(next(axes), overlay(scene, view.frame), title)
         for axis in axes:
             axis.remove()
         figure.savefig(path)
@@ -128,7 +125,7 @@ def overlay(scene: Scene, frame: int) -> np.ndarray:
     """
     if scene.frames is None or scene.exposure is None or scene.rgb_from_spike is None:
         raise ValueError(f"{scene.name} has no frames to lay over its spikes.")
-    if not np.isfinite(scene.rgb_from_spike).all():
+    if not _is_registered(scene):
         raise ValueError(
             f"{scene.name} does not say how its spikes lie over its frames."
         )
@@ -147,6 +144,12 @@ def overlay(scene: Scene, frame: int) -> np.ndarray:
     return np.stack([luma, cyan, cyan], axis=-1)
 
 
+def _is_registered(scene: Scene) -> bool:
+    """Whether it is known where the spikes lie on the frames."""
+    known = scene.rgb_from_spike
+    return known is not None and bool(np.isfinite(known).all())
+
+
 def _title(scene: Scene) -> str:
     count, height, width = scene.spikes.shape
     rate = scene.spike_rate
@@ -154,7 +157,7 @@ def _title(scene: Scene) -> str:
     return f"{scene.name}: {count} spike frames of {height}x{width}{seconds}"
 
 
-def _white(rate: np.ndarray) -> float:
+def white_of(rate: np.ndarray) -> float:
     """The rate that is drawn white; a dark stream is not divided by zero."""
     return max(float(np.percentile(rate, 99.5)), 1e-6)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipeline.spike_files import SpikeStream
 
-_BLOCK = 256  # spike frames in memory at a time
+_BLOCK = 2**24  # spike pixels in memory at a time
 
 
 def interval_histogram(stream: SpikeStream, longest: int) -> np.ndarray:
@@ -54,8 +54,9 @@ def mean_rate(
             f"stream, which covers [0, {len(stream)})."
         )
     total = np.zeros(stream.shape[1:], np.int64)
-    for at in range(start, end, _BLOCK):
-        total += stream[at : min(at + _BLOCK, end)].sum(0, dtype=np.int64)
+    length = _block_length(stream)
+    for at in range(start, end, length):
+        total += stream[at : min(at + length, end)].sum(0, dtype=np.int64)
     return (total / (end - start)).astype(np.float32)
 
 
@@ -81,5 +82,11 @@ def row_over_time(stream: SpikeStream, row: int, window: int = 1) -> np.ndarray:
 
 
 def _blocks(stream: SpikeStream) -> Iterator[tuple[int, np.ndarray]]:
-    for first in range(0, len(stream), _BLOCK):
-        yield first, stream[first : first + _BLOCK]
+    length = _block_length(stream)
+    for first in range(0, len(stream), length):
+        yield first, stream[first : first + length]
+
+
+def _block_length(stream: SpikeStream) -> int:
+    """Spike frames of a block."""
+    return max(1, _BLOCK // (stream.shape[1] * stream.shape[2]))

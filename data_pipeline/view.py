@@ -4,12 +4,13 @@
     python -m data_pipeline.view DIR          # of prepare --layout=files
     python -m data_pipeline.view DATASET --split=test --clip=2
 
-writes NAME_view/sheet.png and NAME_view/stream.mp4, or into --output. All times are in
+writes NAME_view/sheet.png and NAME_view/stream.mp4, or into --output; NAME is that of
+the file, folder or clip. All times are in
 spike frames. What is not said of a .dat is taken from the .json beside it.
 """
 
 import argparse
-import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.scene import Scene, open_scene
 from data_pipeline.spike_dat import BIT_ORDERS, LAYOUTS
-from data_pipeline.stream_sheet import View, choose_view, save_sheet
+from data_pipeline.stream_sheet import View, choose_view, save_sheet, white_of
 from data_pipeline.stream_statistics import mean_rate
 from data_pipeline.video_files import new_video
 
@@ -54,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             long=options.long,
             row=options.row,
         )
-        output = options.output or f"{Path(options.path).resolve().stem}_view"
+        name = scene.name
+        if Path(options.path).is_file():
+            name = Path(name).stem
+        output = options.output or f"{name}_view"
         with new_folder(output) as folder:
             save_sheet(folder / "sheet.png", scene, view)
             write_stream(
@@ -88,12 +92,12 @@ def write_stream(
     """
     if step is not None and step < 1:
         raise ValueError(f"step must be at least 1 spike frame, got {step}.")
-    if not 0 < fps < math.inf:
-        raise ValueError(f"fps must be above 0, got {fps:g}.")
+    if not 1 <= fps <= 1000:
+        raise ValueError(f"fps must be from 1 to 1000 pictures a second, got {fps:g}.")
     stream = scene.spikes
     count = len(stream)
     step = step or max(1, -(-count // int(_SECONDS * fps)))
-    white = max(float(np.percentile(mean_rate(stream, *view.long), 99.5)), 1e-6)
+    white = white_of(mean_rate(stream, *view.long))
     half = view.short // 2
     with new_video(path, fps=fps) as write:
         for at in tqdm(range(0, count, step), desc="Writing", unit="picture"):
@@ -120,18 +124,28 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bit_order", help=" or ".join(BIT_ORDERS))
     parser.add_argument("--layout", help=f"{', '.join(LAYOUTS)}: bits of the camera")
     parser.add_argument("--key", help="of the stream in an .npz or .h5")
-    parser.add_argument("--split", default="train", help="of a data set")
-    parser.add_argument("--clip", type=int, default=0, help="index in the split")
+    parser.add_argument("--split", help="of a data set; default: train")
+    parser.add_argument("--clip", type=int, help="index in the split; default: 0")
     parser.add_argument("--center", type=int, help="spike frame to look at")
     parser.add_argument("--short", type=int, default=21, help="window of the short TFP")
-    parser.add_argument("--long", type=int, help="window of the long; default: all")
+    parser.add_argument(
+        "--long", type=int, help="window of the long; default: exposure, or all"
+    )
     parser.add_argument("--row", type=int, help="of the raster and the x-t slice")
     parser.add_argument("--step", type=int, help="spike frames between two pictures")
     parser.add_argument("--fps", type=float, default=25.0, help="pictures a second")
     options, others = parser.parse_known_args(argv)
+    if others and not others[0].startswith("-"):
+        raise ValueError(f"unexpected argument {others[0]!r}; one recording is taken.")
     if others:
         name = others[0].partition("=")[0].removeprefix("--")
         raise ValueError(unknown_name("option", name, vars(options)))
+    for name in ("path", "output"):
+        value = getattr(options, name)
+        if value == "":
+            raise ValueError(f"{name} is empty; give it a value.")
+        # A shell leaves the ~ in --output=~/folder to the program.
+        setattr(options, name, value and os.path.expanduser(value))
     flips = {None: None, "true": True, "false": False}
     if options.flip not in flips:
         raise ValueError(f"--flip={options.flip} is neither true nor false.")

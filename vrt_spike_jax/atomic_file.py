@@ -39,7 +39,7 @@ def new_directory(path: str | Path) -> Iterator[Path]:
     Raises:
       FileExistsError, NotADirectoryError, PermissionError: see `require_new`.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()  # a link is not replaced, but what it points to
     require_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

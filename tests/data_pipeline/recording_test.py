@@ -56,7 +56,7 @@ def test_each_frame_gets_the_bins_of_its_own_exposure(
         np.testing.assert_allclose(grid, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_arguments_alone_are_enough_and_override_the_sidecar(
+def test_arguments_alone_are_enough_and_must_not_contradict_the_sidecar(
     dat: Path, spikes: np.ndarray
 ) -> None:
     arguments = {
@@ -68,8 +68,10 @@ def test_arguments_alone_are_enough_and_override_the_sidecar(
     grids = load(dat, **arguments)
     np.testing.assert_allclose(grids[1], voxel_grid(spikes[8:13], 4), rtol=1e-5)
     describe(dat, flip=False)
-    turned = load(dat)
-    np.testing.assert_allclose(load(dat, flip=True), turned[:, :, ::-1])
+    turned = load(dat, exposure=(1, 5, 7))  # exposures may be others
+    np.testing.assert_allclose(turned[:, :, ::-1], grids)
+    with pytest.raises(ValueError, match="says flip False, but True was given"):
+        load(dat, flip=True)
 
 
 def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
@@ -87,10 +89,10 @@ def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
         ({"height": 18, "width": 30}, "must be 1, 2 or 4 times"),
         ({"exposure": (0, 9, 16)}, r"holds 40 spike frames.* 3 video .*ends at 41"),
         ({"exposure": (0, 9, 8)}, "between 1 and the period"),
-        ({"spike_height": 4, "spike_width": 5}, "must be 1, 2 or 4 times"),
+        ({"spike_height": 10, "spike_width": 6}, "height 6, but 10 was given"),
         (
             {"spike_height": 7, "spike_width": 10, "height": 7, "width": 10},
-            "not a whole number of 7x10 frames",
+            "says height 6, but 7 was given",
         ),
         ({"num_bins": 0}, "num_bins must be at least 1"),
     ],

@@ -96,7 +96,11 @@ def test_errors_say_what_is_wrong(spikes: np.ndarray) -> None:
         ("voxel", {"num_bins": 8, "binning": "bilinea"}, "mean 'bilinear'"),
         ("voxel", {"num_bins": 40, "binning": "bilinear"}, "too short for 40"),
         ("time_surface", {"num_instants": 2}, "time_surface needs tau"),
-        ("time_surface", {"num_instants": 2, "tau": 0}, "tau must be above 0"),
+        (
+            "time_surface",
+            {"num_instants": 2, "tau": 0},
+            "tau must be a number of spike frames above 0",
+        ),
         ("time_surface", {"num_instants": 0, "tau": 1}, "num_instants must be"),
         ("raw", {"num_frames": 31}, "at least 32 raw spike frames, got 31"),
         ("tfp", {"windows": (5, 8)}, r"odd numbers .* got \[5, 8\]"),

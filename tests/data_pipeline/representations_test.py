@@ -263,7 +263,10 @@ def test_errors_say_what_is_wrong() -> None:
         (lambda: rep.tfp(spikes, 5, 4), "must be odd"),
         (lambda: rep.tfp(spikes, 1, 5), r"covers \[-1, 4\)"),
         (lambda: rep.tfi(spikes, 10), "outside the stream"),
-        (lambda: rep.time_surface(spikes, 5, tau=0.0), "tau must be above 0"),
+        (
+            lambda: rep.time_surface(spikes, 5, tau=0.0),
+            "tau must be a number of spike frames above 0",
+        ),
         (
             lambda: rep.time_surface(spikes, 5, tau=1, direction="foward"),  # type: ignore[arg-type]
             "Did you mean 'forward'",

@@ -63,6 +63,8 @@ def test_packed_records_are_written_as_the_same_stream(tmp_path: Path) -> None:
     spike_dat.write_dat(tmp_path / "a.dat", spikes)
     spike_dat.write_packed(tmp_path / "b.dat", pack_spikes(spikes), 11)
     assert (tmp_path / "a.dat").read_bytes() == (tmp_path / "b.dat").read_bytes()
+    with pytest.raises(ValueError, match="17 spike pixels take 3 bytes a row"):
+        spike_dat.write_packed(tmp_path / "c.dat", pack_spikes(spikes), 17)
 
 
 @pytest.mark.parametrize("flip", [False, True])

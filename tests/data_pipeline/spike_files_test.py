@@ -103,7 +103,7 @@ def test_a_damaged_file_is_refused_or_reads_as_spikes(
         ("a.npz", {}, "holds p, q; say with key"),
         ("grey.npy", {}, "values from 0 to 7"),
         ("flat.npy", {}, r"stream \(S, h, w\)"),
-        ("rsir.npz", {}, "at least length = 999"),
+        ("rsir.npz", {}, "length the whole number S of spike frames.*999"),
     ],
 )
 def test_what_is_no_stream_is_named(
@@ -118,3 +118,51 @@ def test_what_is_no_stream_is_named(
     np.savez(tmp_path / "rsir.npz", seq=SPIKES, length=np.int64(999))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         open_spikes(tmp_path / name, **options)[:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_is_no_sequence_of_frames(tmp_path: Path, kind: str) -> None:
+    path, options = write(tmp_path, kind, SPIKES)
+    stream = open_spikes(path, **options)
+    for key in (3, None, (slice(None), 0)):
+        with pytest.raises(TypeError, match=r"take stream\[3:4\]"):
+            stream[key]
+    with pytest.raises(TypeError):
+        list(stream)
+    window = stream[0:2]
+    window[:] = 0  # a copy: the stream stays
+    np.testing.assert_array_equal(stream[0:2], SPIKES[0:2])
+
+
+def test_other_arrays_beside_the_stream_do_no_harm(tmp_path: Path) -> None:
+    others = np.array([{"a": 1}], object)
+    np.savez(tmp_path / "a.npz", spk=SPIKES, label_name=others)
+    np.testing.assert_array_equal(open_spikes(tmp_path / "a.npz")[:], SPIKES)
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([[["a"]]]), np.zeros((2, 2, 2), "i4,f4"), np.float32(3)]
+)
+def test_arrays_that_are_no_numbers_are_refused(tmp_path: Path, array: Any) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ValueError, match="must hold a stream"):
+        open_spikes(tmp_path / "a.npy")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", spk=SPIKES)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="several arrays"):
+        open_spikes(tmp_path / "a.npy")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=h5py.Empty("f4"))
+    with pytest.raises(ValueError, match="must hold a stream"):
+        open_spikes(tmp_path / "a.h5")
+
+
+def test_a_dat_that_is_cut_short_while_it_is_read_says_so(tmp_path: Path) -> None:
+    path, options = write(tmp_path, ".dat", SPIKES)
+    stream = open_spikes(path, **options)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ValueError, match="was cut short while it was read"):
+        stream[10:]

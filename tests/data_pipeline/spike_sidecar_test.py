@@ -73,3 +73,47 @@ def test_a_wrong_fact_is_named(tmp_path: Path, name: str, value: Any) -> None:
 def test_a_missing_sidecar_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="a.json"):
         spike_sidecar.read_sidecar(tmp_path / "a.dat")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spike_rate", 0.0),
+        ("threshold", -1.0),
+        ("gain", float("inf")),
+        ("spike_scale", 3),
+        ("height", 0),
+        ("exposure", [[0, float("inf")]]),
+        ("exposure", [[0, 10**400]]),
+    ],
+)
+def test_impossible_numbers_are_refused(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be"):
+        spike_sidecar.write_sidecar(tmp_path / "a.dat", FACTS | {name: value})
+
+
+def test_a_layout_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Unknown layout"):
+        spike_sidecar.write_sidecar(tmp_path / "a.dat", FACTS | {"layout": ["x"]})
+
+
+def test_what_is_said_must_not_contradict_the_sidecar(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    spike_sidecar.write_sidecar(path, FACTS)
+    needed = ("height", "width")
+    merged = spike_sidecar.merge_facts(path, {"height": 4, "flip": None}, needed=needed)
+    assert (merged["height"], merged["flip"], merged["layout"]) == (4, True, "plain")
+    # Height and width swapped.
+    with pytest.raises(ValueError, match="says height 4, but 6 was given"):
+        spike_sidecar.merge_facts(path, {"height": 6, "width": 4}, needed=needed)
+    with pytest.raises(ValueError, match="says layout plain, but gen1 was given"):
+        spike_sidecar.merge_facts(path, {"layout": "gen1"}, needed=needed)
+
+
+def test_a_json_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"camera": "x"}')
+    path, needed = tmp_path / "a.dat", ("height", "width")
+    merged = spike_sidecar.merge_facts(path, {"height": 4, "width": 6}, needed=needed)
+    assert merged == {"height": 4, "width": 6} | spike_sidecar.DEFAULTS
+    with pytest.raises(ValueError, match="or say all of height, width"):
+        spike_sidecar.merge_facts(path, {"height": 4}, needed=needed)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from data_pipeline import stream_statistics
 from data_pipeline.stream_statistics import (
     interval_histogram,
     mean_rate,
@@ -17,6 +19,13 @@ def random_stream(seed: int, count: int, rate: float = 0.3) -> np.ndarray:
     return (rng.random((count, 4, 5)) < rate).astype(np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 200 spike frames, so that streams have several."""
+    monkeypatch.setattr(stream_statistics, "_BLOCK", 4000)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, 2**31), st.integers(1, 700), st.integers(1, 40), st.floats(0, 0.6)
 )

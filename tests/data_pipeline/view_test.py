@@ -10,7 +10,7 @@ import pytest
 from data_pipeline import spike_dat, view
 from data_pipeline.prepare import main as prepare
 from data_pipeline.scene import Scene, open_scene
-from data_pipeline.stream_sheet import choose_view, overlay
+from data_pipeline.stream_sheet import choose_view, overlay, save_sheet
 from data_pipeline.video_files import read_video, write_video
 
 SPIKES = (np.random.default_rng(0).random((60, 24, 40)) < 0.3).astype(np.uint8)
@@ -95,9 +95,12 @@ def test_the_view_is_the_middle_exposure_or_what_is_asked_for(folder: Path) -> N
         (["a.dat", *SIZE, "--row=24"], "row must be from 0 to 23"),
         (["a.dat", *SIZE, "--center=60"], "center must be a spike frame from 0 to 59"),
         (["a.dat", *SIZE, "--step=0"], "step must be at least 1"),
-        (["a.dat", *SIZE, "--fps=0"], "fps must be above 0"),
+        (["a.dat", *SIZE, "--fps=0"], "fps must be from 1 to 1000"),
         (["a.dat", *SIZE, "--heigth=3"], "Did you mean 'height'"),
         (["a.dat", "--flip=yes"], "neither true nor false"),
+        (["a.dat", *SIZE, "--clip=1"], "is no data set; leave split and clip out"),
+        (["a.dat", *SIZE, "--output="], "output is empty"),
+        (["a.dat", "b.dat", *SIZE], "unexpected argument 'b.dat'"),
         (["a.dat", *SIZE, "--output=full"], "full already exists"),
         (["a.dat", "--height=25", "--width=40", "--flip=true"], "not a whole number"),
     ],
@@ -117,3 +120,22 @@ def test_what_cannot_be_shown_is_one_sentence_and_leaves_nothing(
 def test_a_dark_stream_is_shown(folder: Path) -> None:
     spike_dat.write_dat("a.dat", np.zeros_like(SPIKES))
     assert view.main(["a.dat", *SIZE]) == 0
+
+
+def test_a_scene_of_unknown_alignment_is_shown_without_overlay(folder: Path) -> None:
+    scene = open_scene(prepared(folder))
+    unknown = np.full((3, 3), np.nan)
+    scene = Scene(**{**vars(scene), "rgb_from_spike": unknown})
+    chosen = choose_view(scene, center=None, short=9, long=None, row=None)
+    save_sheet(folder / "sheet.png", scene, chosen)
+    assert (folder / "sheet.png").is_file()
+    with pytest.raises(ValueError, match="does not say how its spikes lie"):
+        overlay(scene, 0)
+
+
+def test_names_are_shown_as_they_are_and_links_followed(folder: Path) -> None:
+    spike_dat.write_dat("rec_$a_{$.dat", SPIKES)
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    assert view.main(["rec_$a_{$.dat", *SIZE, "--step=30", "--output=link"]) == 0
+    assert (folder / "real" / "sheet.png").is_file() and (folder / "link").is_symlink()

@@ -145,7 +145,8 @@ class SpikeEncoder3D(nn.Module):
           One feature clip per VRT scale, each with the short sub-exposure time axis s.
 
         Raises:
-          ValueError: the number of bins is no multiple of the temporal strides.
+          ValueError: the number of bins is no multiple of the temporal strides, or
+            height or width of a coarser scale is no whole number.
         """
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         b = light.shape[0]
@@ -160,7 +161,15 @@ class SpikeEncoder3D(nn.Module):
                 f"{total}, the product of time_strides={self.time_strides}."
             )
         first = SCALES.index(spike_scale)
-        change = _change_of_light(x, total)
+        coarsest = SCALES[-1] // spike_scale
+        if light.shape[3] % coarsest or light.shape[4] % coarsest:
+            raise ValueError(
+                f"spikes are {light.shape[3]}x{light.shape[4]}; the encoder needs "
+                f"height and width to be multiples of {coarsest}."
+            )
+        # A small difference of large numbers: formed before precision is given up.
+        change = _change_of_light(rearrange(light, "b t k h w -> (b t) k h w 1"), total)
+        change = change.astype(self.dtype)
         for i, stride in enumerate(self.time_strides):
             stem = Conv3D(
                 self.features[first],

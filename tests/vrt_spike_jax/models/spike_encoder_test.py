@@ -146,3 +146,27 @@ def test_the_change_of_light_stands_beside_the_learnt_features(spike_scale):
         expected = change.reshape(1, 2, 2, 32 // n, n, 48 // n, n).mean((4, 6))
         for channel in range(WIDTHS[scale]):
             np.testing.assert_allclose(found[scale][..., channel], expected, atol=1e-5)
+
+
+def test_sizes_that_the_coarsest_scale_does_not_divide_are_refused():
+    with pytest.raises(ValueError, match="are 20x24; .* multiples of 8"):
+        ENCODER.init(jax.random.key(0), jnp.ones((1, 2, 8, 20, 24)), spike_scale=1)
+
+
+def test_small_changes_survive_a_computation_in_half_precision():
+    light = jnp.full((1, 1, 32, 8, 8), 0.7) * jnp.linspace(0.98, 1.02, 32).reshape(
+        1, 1, -1, 1, 1
+    )
+    half = ENCODER.clone(dtype=jnp.bfloat16)
+    shapes = jax.eval_shape(
+        functools.partial(half.init, spike_scale=1), jax.random.key(0), light
+    )["params"]
+    params = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+    kernel = params["project_0"]["kernel"]
+    params["project_0"]["kernel"] = kernel.at[-1].set(1)
+    found = half.apply({"params": params}, light, spike_scale=1)[0]
+    means = light.reshape(1, 1, 4, 8, 8, 8).mean(3)
+    change = 4 * (means - light.mean(2, keepdims=True))
+    np.testing.assert_allclose(
+        found[..., 0].astype(jnp.float32), change, rtol=0.01, atol=1e-6
+    )
