@@ -17,7 +17,7 @@ import pytest
 from vrt_spike_jax.checkpoint import newest_step, restore_params
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 300.0  # seconds until a command counts as hung
+PATIENCE = 900.0  # seconds until a command counts as hung
 
 
 @pytest.fixture(scope="module")
