@@ -163,8 +163,14 @@ class SpikeDat:
         _, height, width = self.shape
         parts, header = LAYOUTS[self._layout]
         stored = width + parts * header
+        packed = self._bytes[key]
+        if self._flip and stored % 8 == 0:
+            # Rows of whole bytes are turned around before they are eight times as long.
+            rows = packed.reshape(-1, height, stored // 8)[:, ::-1]
+            bits = np.unpackbits(rows, axis=2, bitorder=self._bit_order)
+            return without_header(bits, self._layout)
         bits = np.unpackbits(
-            self._bytes[key], axis=1, count=height * stored, bitorder=self._bit_order
+            packed, axis=1, count=height * stored, bitorder=self._bit_order
         )
         spikes = without_header(bits.reshape(-1, height, stored), self._layout)
         return np.ascontiguousarray(spikes[:, ::-1]) if self._flip else spikes
