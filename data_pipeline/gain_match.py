@@ -2,9 +2,8 @@
 
 import numpy as np
 
+from data_pipeline.records import SPIKE_SCALES
 from data_pipeline.spike_camera import GREY_WEIGHTS
-
-SCALES = (1, 2, 4)
 
 
 def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
@@ -48,7 +47,7 @@ def spike_scale_of(rate_shape: tuple[int, ...], blur_shape: tuple[int, ...]) -> 
     """
     if len(rate_shape) == 3 and len(blur_shape) == 4 and blur_shape[3] == 3:
         frames, height, width = rate_shape
-        for scale in SCALES:
+        for scale in SPIKE_SCALES:
             if blur_shape[:3] == (frames, height * scale, width * scale):
                 return scale
     raise ValueError(

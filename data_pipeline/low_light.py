@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from data_pipeline.noise_maps import NoiseMaps
+from data_pipeline.records import check_stream_shape
 from data_pipeline.representations import time_since_spike, time_to_spike
 
 
@@ -85,8 +86,7 @@ def interval_rate(spikes: np.ndarray, *, start: float, end: float) -> np.ndarray
     Raises:
         ValueError: spikes is not (S, h, w), or the window is empty or leaves it.
     """
-    if spikes.ndim != 3 or 0 in spikes.shape:
-        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+    check_stream_shape(spikes)
     if not 0 <= start < end <= len(spikes):
         raise ValueError(
             f"The window [{start:g}, {end:g}) must not be empty and must lie in the "

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_pipeline.records import check_stream_shape
+
 # A gen-1 sensor in the dark: its median pixel fires every 224 spike frames, intervals
 # are log-normal with this spread, and the mean rate is .0049 (spike_facts 7).
 DARK_RATE = 0.0049
@@ -103,8 +105,7 @@ def long_rate(spikes: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: spikes is not (S, h, w).
     """
-    if spikes.ndim != 3 or 0 in spikes.shape:
-        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+    check_stream_shape(spikes)
     fired = spikes.astype(bool)
     count = np.count_nonzero(fired, axis=0)
     first = fired.argmax(axis=0)

@@ -48,6 +48,12 @@ def unpack_spikes(packed: np.ndarray, width: int) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, count=width, bitorder="little")
 
 
+def check_stream_shape(spikes: np.ndarray) -> None:
+    """Raises a ValueError unless spikes is (S, h, w) with none of them zero."""
+    if spikes.ndim != 3 or 0 in spikes.shape:
+        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+
+
 def rgb_from_spike(scale: int) -> np.ndarray:
     """Homography (3, 3) from spike pixels to RGB pixels, `scale` of them each way.
 

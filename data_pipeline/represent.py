@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipeline.choices import unknown_name
+from data_pipeline.records import check_stream_shape
 from data_pipeline.representations import (
     Binning,
     check_binning,
@@ -70,8 +71,7 @@ def represent(
             it has fewer spike frames with its margin than are asked for.
     """
     count_channels(name, **options)
-    if spikes.ndim != 3 or 0 in spikes.shape:
-        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+    check_stream_shape(spikes)
     check_margin(margin)
     if not start < end:
         raise ValueError(f"The exposure [{start:g}, {end:g}) must not be empty.")

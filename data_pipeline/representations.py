@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from data_pipeline.choices import unknown_name
+from data_pipeline.records import check_stream_shape
 
 Direction = Literal["backward", "forward"]
 Binning = Literal["hard", "bilinear"]
@@ -100,7 +101,7 @@ def voxel_grid(
         ValueError: the window is empty, leaves the stream or is too short for so many
             bilinear bins, or the binning is unknown.
     """
-    _check_stream(spikes)
+    check_stream_shape(spikes)
     end = float(len(spikes)) if end is None else end
     first = int(np.floor(start))
     count = int(np.ceil(end)) - first
@@ -125,7 +126,7 @@ def tfp(spikes: np.ndarray, center: int, window: int) -> np.ndarray:
     Raises:
         ValueError: the window is even or leaves the stream.
     """
-    _check_stream(spikes)
+    check_stream_shape(spikes)
     if window < 1 or window % 2 == 0:
         raise ValueError(f"The TFP window must be odd to have a centre, got {window}.")
     first = center - window // 2
@@ -219,13 +220,8 @@ def check_tau(tau: float) -> None:
         raise ValueError(f"tau must be a number of spike frames above 0, got {tau}.")
 
 
-def _check_stream(spikes: np.ndarray) -> None:
-    if spikes.ndim != 3 or 0 in spikes.shape:
-        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
-
-
 def _check_center(spikes: np.ndarray, center: int) -> None:
-    _check_stream(spikes)
+    check_stream_shape(spikes)
     if not 0 <= center < len(spikes):
         raise ValueError(
             f"Spike frame {center} is outside the stream, which covers "

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_pipeline.atomic import new_file
 from data_pipeline.choices import unknown_name
-from data_pipeline.records import packed_width, unpack_spikes
+from data_pipeline.records import check_stream_shape, packed_width, unpack_spikes
 
 BitOrder = Literal["little", "big"]
 BIT_ORDERS = ("little", "big")
@@ -268,8 +268,7 @@ def write_dat(
         FileNotFoundError: the folder does not exist.
     """
     _check_bit_order(bit_order)
-    if spikes.ndim != 3 or 0 in spikes.shape:
-        raise ValueError(f"spikes must be (S, h, w), none zero, got {spikes.shape}.")
+    check_stream_shape(spikes)
     if spikes.dtype.kind not in "bui" or not ((spikes == 0) | (spikes == 1)).all():
         raise ValueError(
             f"spikes must be whole numbers 0 and 1, got {spikes.dtype} from "

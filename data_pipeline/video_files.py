@@ -225,12 +225,21 @@ def _pictures(folder: Path) -> Iterator[np.ndarray]:
             f"The folder {folder} holds no pictures ({', '.join(PICTURES)})."
         )
     for picture in pictures:
-        # Decoded from bytes, as imread is silent about what it cannot open.
-        data = np.frombuffer(picture.read_bytes(), np.uint8)
-        frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if frame is None:
-            raise ValueError(f"The picture {picture} cannot be read.")
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        yield read_picture(picture)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Reads a picture (H, W, 3), uint8 RGB.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    # Decoded from bytes, as imread is silent about what it cannot open.
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if frame is None:
+        raise ValueError(f"The picture {path} cannot be read.")
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 @contextlib.contextmanager

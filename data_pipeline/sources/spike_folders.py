@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from data_pipeline import video_files
 from data_pipeline.records import (
     SPIKE_SCALES,
     Record,
@@ -281,18 +281,14 @@ def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: it cannot be read or is of another size.
     """
-    # Decoded from bytes, as imread is silent about what it cannot open.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise ValueError(f"The picture {path} cannot be read.")
+    picture = video_files.read_picture(path)
     if picture.shape[:2] != size:
         raise ValueError(
             f"The picture {path} is {picture.shape[0]}x{picture.shape[1]}, but "
             f"{size[0]}x{size[1]} belongs to these spikes; check spike_height and "
             "spike_width, and that this is the data set that was named."
         )
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return picture
 
 
 def spike_record(

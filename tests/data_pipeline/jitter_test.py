@@ -1,32 +1,18 @@
 """Jitter is what another camera had seen, and leaves the rest of a batch alone."""
 
-import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_pipeline import augment, jitter, pipeline
+from batches import take
+from data_pipeline import augment, jitter
 from data_pipeline.capture import capture
 from data_pipeline.exposure import exposure_windows
 from data_pipeline.jitter import Jitter, Shift
 from data_pipeline.records import Record
 from data_pipeline.spike_camera import simulate
-
-OPTIONS: dict[str, Any] = {
-    "num_frames": 2,
-    "crop_size": 24,
-    "num_bins": 4,
-    "batch_size": 2,
-    "seed": 7,
-    "start_step": 0,
-}
-
-
-def take(directory: str, count: int, **options: Any) -> list[pipeline.Batch]:
-    batches = pipeline.train_batches(directory, **(OPTIONS | options))
-    return list(itertools.islice(batches, count))
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 5])

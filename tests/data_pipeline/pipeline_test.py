@@ -1,29 +1,15 @@
 """Batches: deterministic, resumable, sharded, and equal to what the records hold."""
 
-import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
+from batches import OPTIONS, take
 from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.spike_deblur import open_split
-
-OPTIONS: dict[str, Any] = {
-    "num_frames": 2,
-    "crop_size": 24,
-    "num_bins": 4,
-    "batch_size": 2,
-    "seed": 7,
-    "start_step": 0,
-}
-
-
-def take(directory: str, count: int, **options: Any) -> list[pipeline.Batch]:
-    batches = pipeline.train_batches(directory, **(OPTIONS | options))
-    return list(itertools.islice(batches, count))
 
 
 def assert_same(first: pipeline.Batch, second: pipeline.Batch) -> None:
