@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import pipeline, prepare
-from data_pipeline.records import Record, unpack_spikes
+from data_pipeline import pipeline
+from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.rsb import DEFAULTS, RSB
 from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_dat import write_dat
-from data_pipeline.spike_deblur import open_split
+from public_sets import Prepare
 
 SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "exposure": 9}
 LENGTHS = {"car-a": 20, "car-b": 21, "fan-a": 9}  # clip -> spike frames
@@ -34,17 +34,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "RSB"
 
 
-def run(root: Path, output: Path, **options: Any) -> int:
-    arguments = ["--source=rsb", f"--input={root}", f"--output={output}"]
-    options = SMALL | options
-    return prepare.main(
-        [*arguments, *(f"--{name}={value}" for name, value in options.items())]
-    )
-
-
-def built(output: Path, split: str) -> list[Record]:
-    (directory,) = (output / "spike_deblur").glob("rsb-*/*.*.*")
-    return list(open_split(directory, split))
+PREPARE = Prepare("rsb", SMALL)
+run, built = PREPARE.run, PREPARE.built
 
 
 def test_records_have_the_exposure_in_the_middle(root: Path, tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import pipeline, prepare
-from data_pipeline.records import Record, unpack_spikes
+from data_pipeline import pipeline
+from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.s_sdm import DEFAULTS, S_SDM, check_sdm_settings
 from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
-from data_pipeline.spike_deblur import open_split
+from public_sets import Prepare
 
 SMALL: dict[str, Any] = {
     "spike_height": 6,
@@ -76,17 +76,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def run(root: Path, output: Path, **options: Any) -> int:
-    arguments = ["--source=s_sdm", f"--input={root}", f"--output={output}"]
-    options = SMALL | options
-    return prepare.main(
-        [*arguments, *(f"--{name}={value}" for name, value in options.items())]
-    )
-
-
-def built(output: Path, split: str) -> list[Record]:
-    (directory,) = (output / "spike_deblur").glob("s_sdm-*/*.*.*")
-    return list(open_split(directory, split))
+PREPARE = Prepare("s_sdm", SMALL)
+run, built = PREPARE.run, PREPARE.built
 
 
 def test_every_exposure_sees_the_spikes_of_its_light(

@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import prepare
-from data_pipeline.records import Record, unpack_spikes
+from data_pipeline.records import unpack_spikes
 from data_pipeline.sources import spike_folders
 from data_pipeline.sources.spike_zoo import DEFAULTS, SPIKE_ZOO
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
-from data_pipeline.spike_deblur import open_split
+from public_sets import Prepare
 
 SMALL: dict[str, Any] = {
     "spike_height": 6,
@@ -54,17 +53,8 @@ def base(tmp_path: Path) -> Path:
     return root
 
 
-def run(root: Path, output: Path, **options: Any) -> int:
-    arguments = ["--source=spike_zoo", f"--input={root}", f"--output={output}"]
-    options = SMALL | options
-    return prepare.main(
-        [*arguments, *(f"--{name}={value}" for name, value in options.items())]
-    )
-
-
-def built(output: Path, split: str) -> list[Record]:
-    (directory,) = (output / "spike_deblur").glob("spike_zoo-*/*.*.*")
-    return list(open_split(directory, split))
+PREPARE = Prepare("spike_zoo", SMALL)
+run, built = PREPARE.run, PREPARE.built
 
 
 def test_records_are_the_folders_of_the_data_set(base: Path, tmp_path: Path) -> None:

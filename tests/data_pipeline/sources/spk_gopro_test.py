@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import pipeline, prepare
-from data_pipeline.records import Record, unpack_spikes
+from data_pipeline import pipeline
+from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.sources.spk_gopro import DEFAULTS, SPK_GOPRO, exposure_of
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
-from data_pipeline.spike_deblur import open_split
+from public_sets import Prepare
 
 SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "num_frames": 2}
 # sequence -> (split, numbers of its blurred frames)
@@ -58,17 +58,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def run(root: Path, output: Path, **options: Any) -> int:
-    arguments = ["--source=spk_gopro", f"--input={root}", f"--output={output}"]
-    options = SMALL | options
-    return prepare.main(
-        [*arguments, *(f"--{name}={value}" for name, value in options.items())]
-    )
-
-
-def built(output: Path, split: str) -> list[Record]:
-    (directory,) = (output / "spike_deblur").glob("spk_gopro-*/*.*.*")
-    return list(open_split(directory, split))
+PREPARE = Prepare("spk_gopro", SMALL)
+run, built = PREPARE.run, PREPARE.built
 
 
 @pytest.mark.parametrize("blur_folder", ["blur_gamma", "blur"])
