@@ -20,6 +20,8 @@ _RESTORE = {
     "spike_bit_order": "little or big; default: the .json, else little",
     "spike_layout": "plain, gen1 or gen2: header bits that cameras store; default: "
     "the .json, else plain",
+    "spike_trust_size": "true where height and width are right though the pictures "
+    "look as if they were swapped",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
     "sigma": "noise level for denoising: standard deviation, 0 to 255 is white",
     "then": "work directory of the model that follows; may be given again",
@@ -31,6 +33,7 @@ _SPIKE_FACTS = {
     "spike_flip": "flip",
     "spike_bit_order": "bit_order",
     "spike_layout": "layout",
+    "spike_trust_size": "trust_size",
     "exposure": "exposure",
 }
 _COMPILE = {
@@ -146,7 +149,8 @@ def _check_restore(options: argparse.Namespace) -> None:
         raise ValueError(f"--{given[0]} describes --spikes, which is missing.")
     options.spike_height = _whole(options.spike_height, "spike_height")
     options.spike_width = _whole(options.spike_width, "spike_width")
-    options.spike_flip = _flip(options.spike_flip)
+    for name in ("spike_flip", "spike_trust_size"):
+        setattr(options, name, _flag(getattr(options, name), name))
     options.exposure = _exposure(options.exposure)
     options.sigma = _noise(options.sigma)
 
@@ -221,10 +225,10 @@ def _noise(text: str | None) -> float | None:
     return sigma
 
 
-def _flip(text: str | None) -> bool | None:
+def _flag(text: str | None, name: str) -> bool | None:
     choices = {None: None, "true": True, "false": False}
     if text not in choices:
-        raise ValueError(f"--spike_flip={text} is neither true nor false.")
+        raise ValueError(f"--{name}={text} is neither true nor false.")
     return choices[text]
 
 

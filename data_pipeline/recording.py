@@ -10,6 +10,7 @@ from data_pipeline.exposure import exposure_windows
 from data_pipeline.records import SPIKE_SCALES, check_exposure
 from data_pipeline.representations import voxel_grid
 from data_pipeline.spike_dat import SpikeDat
+from data_pipeline.stream_check import require_size_as_said, require_spikes
 
 # What has to be known of a .dat, and how launch.py is told.
 _FLAGS = {
@@ -41,6 +42,7 @@ class Recording:
         bit_order: str | None = None,
         layout: str | None = None,
         exposure: tuple[int, int, int] | None = None,
+        trust_size: bool | None = None,
     ) -> None:
         """Opens a recording and checks that it fits the video.
 
@@ -60,11 +62,14 @@ class Recording:
                 spike_dat; without a .json, 'plain'.
             exposure: start of the first exposure, its length, and the period from one
                 start to the next, in spike frames.
+            trust_size: whether spike_height and spike_width are right though the
+                pictures look as if they were swapped.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the geometry or the exposures are not known, do not fit the
-                file, or do not fit the video.
+                file, or do not fit the video; height and width look swapped, or
+                there is no spike at all.
         """
         if not Path(dat_path).is_file():
             raise FileNotFoundError(f"There is no spike file {dat_path}.")
@@ -90,6 +95,15 @@ class Recording:
             layout=facts["layout"],
         )
         _check_windows(self._windows, len(self._stream), dat_path)
+        require_spikes(self._stream, dat_path)
+        if not trust_size and (spike_height, spike_width) != (None, None):
+            require_size_as_said(
+                dat_path,
+                *size,
+                insist="add --spike_trust_size=true",
+                bit_order=facts["bit_order"],
+                layout=facts["layout"],
+            )
         self.shape = (num_frames, num_bins, *size)
 
     def __getitem__(self, key: slice) -> np.ndarray:
@@ -127,16 +141,16 @@ def _facts(dat_path: str | Path, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_scale(spike_size: tuple[int, int], size: tuple[int, int]) -> None:
-    fits = [
-        scale
-        for scale in SPIKE_SCALES
-        if (spike_size[0] * scale, spike_size[1] * scale) == size
-    ]
-    if not fits:
+    def fits(height: int, width: int) -> bool:
+        return any((height * s, width * s) == size for s in SPIKE_SCALES)
+
+    height, width = spike_size
+    if not fits(height, width):
+        swapped = " Were height and width swapped?" if fits(width, height) else ""
         raise ValueError(
-            f"The spikes are {spike_size[0]}x{spike_size[1]} and the video is "
+            f"The spikes are {height}x{width} (height x width) and the video is "
             f"{size[0]}x{size[1]}; the video must be 1, 2 or 4 times as high and as "
-            "wide as the spikes."
+            f"wide as the spikes.{swapped}"
         )
 
 

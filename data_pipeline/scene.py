@@ -17,6 +17,7 @@ from data_pipeline.records import (
 from data_pipeline.spike_dat import check_slice
 from data_pipeline.spike_deblur import open_split
 from data_pipeline.spike_files import SpikeStream, open_spikes
+from data_pipeline.stream_check import require_size_as_said, require_spikes
 from data_pipeline.video_files import read_video
 
 
@@ -37,6 +38,7 @@ def open_scene(
     *,
     split: str | None = None,
     clip: int | None = None,
+    trust_size: bool = False,
     **options: Any,
 ) -> Scene:
     """Opens a spike file, a folder of `prepare --layout=files`, or a built data set.
@@ -45,12 +47,15 @@ def open_scene(
         path: of the file or folder.
         split: of a data set; by default 'train'.
         clip: index in the split; by default the first.
+        trust_size: whether the height and width given for a .dat are right though its
+            pictures look as if they were swapped.
         **options: how a spike file is read, as for open_spikes; for a .dat what is not
             given is taken from the .json beside it.
 
     Raises:
         FileNotFoundError: there is nothing there, or nothing that can be shown.
-        ValueError: it cannot be read, or an option does not suit it.
+        ValueError: it cannot be read, holds no spike at all, looks as if height and
+            width had been swapped, or an option does not suit it.
     """
     path = Path(path)
     options = {name: value for name, value in options.items() if value is not None}
@@ -58,7 +63,7 @@ def open_scene(
     if path.exists() and not is_set and (split, clip) != (None, None):
         raise ValueError(f"{path} is no data set; leave split and clip out.")
     if path.is_file():
-        return _spike_file(path, options)
+        return _live(_spike_file(path, options, trust_size=trust_size))
     if not path.is_dir():
         raise FileNotFoundError(f"There is no spike file or folder {path}.")
     if options:
@@ -66,31 +71,46 @@ def open_scene(
             f"{path} knows how its spikes are stored; leave {next(iter(options))} out."
         )
     if is_set:
-        return _clip(path, split or "train", clip or 0)
+        return _live(_clip(path, split or "train", clip or 0))
     if (path / "spikes.dat").is_file():
-        return _prepared(path)
+        return _live(_prepared(path))
     raise FileNotFoundError(
         f"{path} holds neither spikes.dat nor a data set; name a spike file, or a "
         "folder that python -m data_pipeline.prepare wrote."
     )
 
 
-def _spike_file(path: Path, options: dict[str, Any]) -> Scene:
+def _live(scene: Scene) -> Scene:
+    """The scene, if its stream holds a spike."""
+    require_spikes(scene.spikes, scene.name)
+    return scene
+
+
+def _spike_file(path: Path, options: dict[str, Any], *, trust_size: bool) -> Scene:
     facts = dict(options)
     if path.suffix.lower() == ".dat":
         facts = spike_sidecar.merge_facts(
             path, options, needed=("height", "width", "flip")
         )
     names = ("height", "width", "flip", "bit_order", "layout", "key")
-    return Scene(
-        name=path.name,
-        spikes=open_spikes(path, **{n: facts[n] for n in names if n in facts}),
-        spike_rate=facts.get("spike_rate", math.nan),
-    )
+    spikes = open_spikes(path, **{n: facts[n] for n in names if n in facts})
+    # A .json is written by what wrote the spikes; what a person says may be swapped.
+    is_said = {"height", "width"} & options.keys()
+    if path.suffix.lower() == ".dat" and is_said and not trust_size:
+        require_size_as_said(
+            path,
+            facts["height"],
+            facts["width"],
+            insist="add --trust_size=true",
+            bit_order=facts["bit_order"],
+            layout=facts["layout"],
+        )
+    rate = facts.get("spike_rate", math.nan)
+    return Scene(name=path.name, spikes=spikes, spike_rate=rate)
 
 
 def _prepared(folder: Path) -> Scene:
-    scene = _spike_file(folder / "spikes.dat", {})
+    scene = _spike_file(folder / "spikes.dat", {}, trust_size=True)
     sidecar = spike_sidecar.read_sidecar(folder / "spikes.dat")
     frames, _ = read_video(folder / "blur")
     exposure = np.asarray(sidecar["exposure"], np.float32)

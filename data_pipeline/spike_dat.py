@@ -153,7 +153,8 @@ class SpikeDat:
 
         Raises:
             TypeError: the key is no slice.
-            ValueError: the file has become shorter since it was opened.
+            ValueError: the file has become shorter since it was opened, or the last
+                byte of a frame has bits that belong to no pixel.
         """
         check_slice(key)
         if self._path.stat().st_size < self._bytes.nbytes:
@@ -164,6 +165,7 @@ class SpikeDat:
         parts, header = LAYOUTS[self._layout]
         stored = width + parts * header
         packed = self._bytes[key]
+        self._check_padding(packed, key)
         if self._flip and stored % 8 == 0:
             # Rows of whole bytes are turned around before they are eight times as long.
             rows = packed.reshape(-1, height, stored // 8)[:, ::-1]
@@ -174,6 +176,33 @@ class SpikeDat:
         )
         spikes = without_header(bits.reshape(-1, height, stored), self._layout)
         return np.ascontiguousarray(spikes[:, ::-1]) if self._flip else spikes
+
+    def any_spike(self, start: int, stop: int) -> bool:
+        """Whether a pixel fired in the spike frames [start, stop).
+
+        Where a row has no header this looks at bytes, eight pixels at a time.
+        """
+        if LAYOUTS[self._layout].header:
+            return bool(self[start:stop].any())
+        return bool(self._bytes[start:stop].any())
+
+    def _check_padding(self, packed: np.ndarray, key: slice) -> None:
+        """Raises a ValueError where a frame's last byte has bits of no pixel."""
+        _, height, width = self.shape
+        parts, header = LAYOUTS[self._layout]
+        used = height * (width + parts * header) % 8
+        if not used:
+            return
+        last = packed[:, -1]
+        beyond = last >> used if self._bit_order == "little" else last << used
+        stray = np.flatnonzero(beyond & 0xFF)
+        if len(stray):
+            at = range(len(self))[key][int(stray[0])]
+            raise ValueError(
+                f"{self._path}: the last byte of spike frame {at} has bits beyond the "
+                f"{height}x{width} pixels, which a .dat leaves 0; check height, width "
+                "and bit_order."
+            )
 
 
 def check_slice(key: object) -> None:
@@ -203,6 +232,15 @@ def without_header(rows: np.ndarray, layout: str) -> np.ndarray:
     pieces = rows.reshape(*rows.shape[:-1], parts, stored // parts)
     pixels = pieces[..., : stored // parts - header]
     return pixels.reshape(*rows.shape[:-1], stored - parts * header)
+
+
+def _with_header(spikes: np.ndarray, layout: str) -> np.ndarray:
+    """Rows (S, h, stored width) as a camera stores these, its header bits 0."""
+    parts, header = LAYOUTS[layout]
+    count, height, width = spikes.shape
+    pieces = spikes.reshape(count, height, parts, width // parts)
+    padded = np.pad(pieces, ((0, 0), (0, 0), (0, 0), (0, header)))
+    return padded.reshape(count, height, width + parts * header)
 
 
 def read_dat(
@@ -253,6 +291,7 @@ def write_dat(
     *,
     flip: bool = True,
     bit_order: str = "little",
+    layout: str = "plain",
 ) -> None:
     """Writes spikes (S, h, w) of 0 and 1, rows top-down, as a .dat.
 
@@ -261,10 +300,11 @@ def write_dat(
         spikes: boolean, or any whole numbers that are 0 or 1.
         flip: whether to store the rows bottom-up, as cameras do.
         bit_order: as for SpikeDat.
+        layout: a name in LAYOUTS; header bits are written as 0.
 
     Raises:
         ValueError: spikes is not (S, h, w), empty, or holds other values, or the bit
-            order is unknown.
+            order or the layout is unknown, or splits rows of this width unevenly.
         FileNotFoundError: the folder does not exist.
     """
     _check_bit_order(bit_order)
@@ -274,7 +314,11 @@ def write_dat(
             f"spikes must be whole numbers 0 and 1, got {spikes.dtype} from "
             f"{spikes.min()} to {spikes.max()}."
         )
-    chunks = (spikes[at : at + _CHUNK] for at in range(0, len(spikes), _CHUNK))
+    frame_bytes(*spikes.shape[1:], layout=layout)
+    chunks = (
+        _with_header(spikes[at : at + _CHUNK], layout)
+        for at in range(0, len(spikes), _CHUNK)
+    )
     _write(path, chunks, flip=flip, bit_order=bit_order)
 
 

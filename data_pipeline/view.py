@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.path,
             split=options.split,
             clip=options.clip,
+            trust_size=bool(options.trust_size),
             **{name: getattr(options, name) for name in _STORAGE},
         )
         view = choose_view(
@@ -124,6 +125,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bit_order", help=" or ".join(BIT_ORDERS))
     parser.add_argument("--layout", help=f"{', '.join(LAYOUTS)}: bits of the camera")
     parser.add_argument("--key", help="of the stream in an .npz or .h5")
+    parser.add_argument("--trust_size", help="true where they are right as said")
     parser.add_argument("--split", help="of a data set; default: train")
     parser.add_argument("--clip", type=int, help="index in the split; default: 0")
     parser.add_argument("--center", type=int, help="spike frame to look at")
@@ -146,10 +148,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             raise ValueError(f"{name} is empty; give it a value.")
         # A shell leaves the ~ in --output=~/folder to the program.
         setattr(options, name, value and os.path.expanduser(value))
-    flips = {None: None, "true": True, "false": False}
-    if options.flip not in flips:
-        raise ValueError(f"--flip={options.flip} is neither true nor false.")
-    options.flip = flips[options.flip]
+    flags = {None: None, "true": True, "false": False}
+    for name in ("flip", "trust_size"):
+        value = getattr(options, name)
+        if value not in flags:
+            raise ValueError(f"--{name}={value} is neither true nor false.")
+        setattr(options, name, flags[value])
     return options
 
 

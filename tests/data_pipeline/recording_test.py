@@ -9,6 +9,7 @@ import pytest
 from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.recording import Recording, load_spikes
 from data_pipeline.representations import voxel_grid
+from data_pipeline.spike_camera import simulate
 
 EXPOSURE = [[2.0, 11.0], [14.0, 23.0], [26.5, 34.25]]
 
@@ -94,6 +95,7 @@ def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
             {"spike_height": 7, "spike_width": 10, "height": 7, "width": 10},
             "says height 6, but 7 was given",
         ),
+        ({"height": 20, "width": 12}, "Were height and width swapped"),
         ({"num_bins": 0}, "num_bins must be at least 1"),
     ],
 )
@@ -103,6 +105,34 @@ def test_what_does_not_fit_is_refused(
     describe(dat)
     with pytest.raises(ValueError, match=message):
         load(dat, **options)
+
+
+def test_a_stream_without_a_spike_is_refused_and_one_is_enough(
+    dat: Path, spikes: np.ndarray
+) -> None:
+    describe(dat)
+    spike_dat.write_dat(dat, np.zeros_like(spikes))
+    with pytest.raises(ValueError, match="a.dat holds no spike in any of its 40"):
+        load(dat)
+    spikes[:39] = 0
+    spike_dat.write_dat(dat, spikes)
+    assert not load(dat).any()
+
+
+def test_swapped_height_and_width_are_named_and_may_be_insisted_on(
+    tmp_path: Path,
+) -> None:
+    light = np.random.default_rng(0).random((1, 40)) * np.linspace(0.2, 1, 32)[:, None]
+    still = np.broadcast_to(light, (50, 32, 40)).astype(np.float32)
+    spikes = simulate(still, threshold=1, gain=1, rng=np.random.default_rng(1))
+    path = tmp_path / "still.dat"
+    spike_dat.write_dat(path, spikes)
+    said: dict[str, Any] = {"flip": True, "exposure": (0, 9, 16)}
+    load(path, height=32, width=40, spike_height=32, spike_width=40, **said)
+    swapped = said | {"spike_height": 40, "spike_width": 32, "height": 40, "width": 32}
+    with pytest.raises(ValueError, match="like 32x40 .*--spike_trust_size=true"):
+        load(path, **swapped)
+    load(path, **swapped, trust_size=True)
 
 
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:

@@ -197,3 +197,67 @@ def test_what_is_no_spike_stream_is_not_written(
     with pytest.raises(ValueError, match=message):
         spike_dat.write_dat(tmp_path / "a.dat", spikes)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bit_order", ["little", "big"])
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize(
+    ("layout", "size", "stored"),
+    [("plain", (3, 5), 15), ("gen1", (5, 11), 135), ("gen2", (6, 10), 204)],
+)
+def test_every_layout_that_is_read_is_written(
+    tmp_path: Path,
+    layout: str,
+    size: tuple[int, int],
+    stored: int,
+    flip: bool,
+    bit_order: str,
+) -> None:
+    spikes = np.random.default_rng(0).integers(0, 2, (300, *size), np.uint8)
+    path = tmp_path / "a.dat"
+    options: dict[str, Any] = {"flip": flip, "bit_order": bit_order, "layout": layout}
+    spike_dat.write_dat(path, spikes, **options)
+    assert path.stat().st_size == 300 * -(-stored // 8)
+    found = spike_dat.read_dat(path, *size, **options)
+    np.testing.assert_array_equal(found, spikes)
+    order: Any = bit_order
+    bits = np.unpackbits(np.fromfile(path, np.uint8), bitorder=order)
+    assert bits.sum() == spikes.sum()  # header and padding are 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layout": "gen3"}, "Unknown layout 'gen3'"),
+        ({"layout": "gen2"}, "width must be a multiple of 2, got 5"),
+    ],
+)
+def test_what_no_camera_stores_is_not_written(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "a.dat"
+    with pytest.raises(ValueError, match=message):
+        spike_dat.write_dat(path, np.zeros((2, 3, 5), np.uint8), **options)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("bit_order", ["little", "big"])
+@pytest.mark.parametrize("bit", range(8))
+def test_bits_beyond_the_pixels_of_a_frame_are_refused(
+    tmp_path: Path, bit: int, bit_order: str
+) -> None:
+    path = tmp_path / "a.dat"  # 15 pixels in 16 bits
+    spikes = np.zeros((9, 3, 5), np.uint8)
+    spike_dat.write_dat(path, spikes, bit_order=bit_order)
+    content = bytearray(path.read_bytes())
+    content[2 * 6 + 1] |= 1 << bit
+    path.write_bytes(bytes(content))
+    beyond = bit == (7 if bit_order == "little" else 0)
+    stream = spike_dat.SpikeDat(path, 3, 5, flip=True, bit_order=bit_order)
+    assert stream[:6].max() == stream[7:].max() == 0
+    if not beyond:
+        assert stream[:].sum() == 1
+        return
+    for key in (slice(4, 8), slice(None, None, 3), slice(6, 7)):
+        with pytest.raises(ValueError, match="last byte of spike frame 6 has bits"):
+            stream[key]

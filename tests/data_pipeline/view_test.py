@@ -10,6 +10,7 @@ import pytest
 from data_pipeline import spike_dat, view
 from data_pipeline.prepare import main as prepare
 from data_pipeline.scene import Scene, open_scene
+from data_pipeline.spike_camera import simulate
 from data_pipeline.stream_sheet import choose_view, overlay, save_sheet
 from data_pipeline.video_files import read_video, write_video
 
@@ -117,9 +118,27 @@ def test_what_cannot_be_shown_is_one_sentence_and_leaves_nothing(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_dark_stream_is_shown(folder: Path) -> None:
-    spike_dat.write_dat("a.dat", np.zeros_like(SPIKES))
-    assert view.main(["a.dat", *SIZE]) == 0
+def test_a_stream_with_one_spike_is_shown_also_where_it_is_dark(folder: Path) -> None:
+    spikes = np.zeros_like(SPIKES)
+    spikes[3, 2, 1] = 1
+    spike_dat.write_dat("a.dat", spikes)
+    assert view.main(["a.dat", *SIZE, "--center=50", "--long=5"]) == 0
+
+
+def test_swapped_height_and_width_are_named_and_may_be_insisted_on(
+    folder: Path, capsys: Any
+) -> None:
+    light = np.random.default_rng(0).random((1, 40)) * np.linspace(0.2, 1, 32)[:, None]
+    still = np.broadcast_to(light, (50, 32, 40)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    spike_dat.write_dat("a.dat", simulate(still, threshold=1, gain=1, rng=rng))
+    swapped = ["a.dat", "--height=40", "--width=32", "--flip=true"]
+    assert view.main(swapped) == 2
+    assert "a.dat looks like 32x40 pixels" in capsys.readouterr().err
+    assert not (folder / "a_view").exists()
+    assert view.main([*swapped, "--trust_size=true"]) == 0
+    right = ["a.dat", "--height=32", "--width=40", "--flip=true", "--output=b"]
+    assert view.main(right) == 0
 
 
 def test_a_scene_of_unknown_alignment_is_shown_without_overlay(folder: Path) -> None:
