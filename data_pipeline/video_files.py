@@ -72,6 +72,66 @@ class VideoReader:
         self._first = 0  # index of the first frame that is kept
 
 
+class FrameReader:
+    """A video file or a folder of pictures that is read frame by frame.
+
+    For a source that was read once and found whole. A picture is read by itself; a
+    video file is decoded from the last frame on, or from its beginning for a frame
+    before those that are kept.
+
+    Attributes:
+        shape: (frames, height, width, 3).
+        fps: frames per second, NaN where not known (a folder does not say).
+    """
+
+    def __init__(
+        self, path: str | Path, shape: tuple[int, int, int, int], *, keep: int
+    ) -> None:
+        """Opens a source.
+
+        Args:
+            path: of a video file or a folder of pictures.
+            shape: as VideoReader found it.
+            keep: the latest frames that are kept, at least 1.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+            ValueError: it cannot be read.
+        """
+        self._path = Path(path)
+        self.shape = shape
+        self.fps = _frame_rate(self._path)
+        self._pictures = list_pictures(self._path) if self._path.is_dir() else []
+        self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=keep)
+        self._frames: Iterator[tuple[int, np.ndarray]] = iter(())
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns a frame (H, W, 3), uint8 RGB.
+
+        Raises:
+            ValueError: the source is no longer what it was when its shape was found.
+        """
+        for number, frame in self._kept:
+            if number == index:
+                return frame
+        if self._pictures:
+            self._keep(index, read_picture(self._pictures[index]))
+        elif not self._kept or index < self._kept[-1][0]:
+            self._kept.clear()
+            self._frames = enumerate(_decode(self._path))
+        while not self._kept or self._kept[-1][0] < index:
+            self._keep(*next(self._frames, (index, np.empty((0, 0, 3), np.uint8))))
+        return self._kept[-1][1]
+
+    def _keep(self, index: int, frame: np.ndarray) -> None:
+        if frame.shape != self.shape[1:]:
+            raise ValueError(
+                f"{self._path} has changed since it was first read: frame {index} is "
+                f"no longer {self.shape[1]}x{self.shape[2]}; start again."
+            )
+        self._kept.append((index, frame))
+
+
 def read_video(path: str | Path) -> tuple[np.ndarray, float]:
     """Reads a video file or a folder of pictures.
 

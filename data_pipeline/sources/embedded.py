@@ -5,12 +5,9 @@ of them while patches cut from others of the same split move across the view.
 """
 
 import functools
-import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import cv2
 import numpy as np
 import skimage.data
 
@@ -50,7 +47,6 @@ SETTINGS: dict[str, type] = {
     "seed": int,
 }
 _LICENCE = "CC0, public domain or no known restrictions (skimage.data)"
-_MOST_WORKERS = 16  # beyond these, threads wait for the interpreter
 
 
 def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,30 +115,6 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
         licence=_LICENCE,
         seed=settings["seed"],
     )
-
-
-def clips(settings: Mapping[str, Any], split: str) -> Iterator[Record]:
-    """Yields the clips of a split in order, made by one thread for each core.
-
-    Threads, as OpenCV and NumPy let go of the interpreter while they compute, and as
-    worker processes would each import the caller's program again.
-    """
-    settings = check_embedded_settings(settings)
-    count = settings[f"{split}_clips"]
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
-    opencv_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers)
-    try:
-        pending: list[Future[Record]] = []
-        for index in range(count + workers):
-            if index < count:
-                pending.append(pool.submit(make_clip, settings, split, index))
-            if index >= workers:
-                yield pending.pop(0).result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(opencv_threads)
 
 
 def _light(scene: Scene, num_samples: int) -> Iterator[np.ndarray]:

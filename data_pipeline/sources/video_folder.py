@@ -1,6 +1,8 @@
 """Your own footage as clip records: its frames are samples of a high-speed camera."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from data_pipeline.exposure import (
 from data_pipeline.inbetween import InBetween, check_in_between
 from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.settings import check_settings
-from data_pipeline.video_files import VIDEOS, list_pictures, read_video
+from data_pipeline.video_files import VIDEOS, FrameReader, list_pictures
 
 VERSION = "2"  # raised whenever the same settings would give other clips
 # All times in spike frames; `spikes_per_frame` of them pass from one frame of the
@@ -89,14 +91,19 @@ def find_videos(path: str | Path) -> list[Path]:
 
 
 def interpolate_light(
-    frames: np.ndarray, spikes_per_frame: int, first: int, last: int, *, in_between: str
+    frames: np.ndarray | FrameReader,
+    spikes_per_frame: int,
+    first: int,
+    last: int,
+    *,
+    in_between: str,
 ) -> Iterator[np.ndarray]:
     """Yields the light (H, W, 3), float32 in [0, 1], of spike frames first .. last - 1.
 
     Frame f of the footage is the light of spike frame f * `spikes_per_frame`.
 
     Args:
-        frames: uint8 (F, H, W, 3).
+        frames: uint8 (F, H, W, 3), or what is indexed like it.
         spikes_per_frame: spike frames from one frame of the footage to the next.
         first: spike frame.
         last: spike frame, not included.
@@ -135,7 +142,7 @@ def _first_start(settings: Mapping[str, Any]) -> int:
 
 
 def make_clip(
-    frames: np.ndarray,
+    frames: np.ndarray | FrameReader,
     settings: Mapping[str, Any],
     *,
     name: str,
@@ -147,7 +154,7 @@ def make_clip(
     """Records clip `index` of some footage with both cameras.
 
     Args:
-        frames: uint8 (F, H, W, 3).
+        frames: uint8 (F, H, W, 3), or what is indexed like it.
         settings: as in SETTINGS.
         name: of the clip.
         fps: frames per second of the footage, NaN where not known.
@@ -208,23 +215,51 @@ def make_clip(
     )
 
 
-def clips(
-    videos: list[tuple[Path, range]], settings: Mapping[str, Any], num_frames: int
-) -> Iterator[Record]:
-    """Yields the chosen clips of each video in order, one video in memory at a time."""
-    for path, chosen in videos:
-        if not chosen:
-            continue
-        frames, fps = read_video(path)
-        for index in chosen:
-            yield make_clip(
-                frames,
-                settings,
-                name=f"{path.stem}-{index:05d}",
-                fps=fps,
-                index=index,
-                num_frames=num_frames,
-            )
+@dataclasses.dataclass(frozen=True)
+class FootageClips:
+    """Makes the clips of footage by their index, with few frames in memory.
+
+    Attributes:
+        splits: of split_clips.
+        shapes: path -> (frames, height, width, 3) of every video.
+        settings: as in SETTINGS.
+        num_frames: of a clip.
+    """
+
+    splits: Mapping[str, Sequence[tuple[Path, range]]]
+    shapes: Mapping[Path, tuple[int, int, int, int]]
+    settings: Mapping[str, Any]
+    num_frames: int
+
+    def __call__(self, split: str, index: int) -> Record:
+        """Makes a clip."""
+        videos = iter(self.splits[split])
+        path, chosen = next(videos)
+        while index >= len(chosen):
+            index -= len(chosen)
+            path, chosen = next(videos)
+        frames = _open_footage(path, self.shapes[path], self._overlap())
+        return make_clip(
+            frames,
+            self.settings,
+            name=f"{path.stem}-{chosen[index]:05d}",
+            fps=frames.fps,
+            index=chosen[index],
+            num_frames=self.num_frames,
+        )
+
+    def _overlap(self) -> int:
+        """Frames of a clip that the next one may start before, and two for a step."""
+        span = _first_start(self.settings) + self.settings["exposure"] + MARGIN
+        return 2 + -(-span // self.settings["spikes_per_frame"])
+
+
+@functools.lru_cache(maxsize=1)
+def _open_footage(
+    path: Path, shape: tuple[int, int, int, int], keep: int
+) -> FrameReader:
+    """Opens a video once for the clips that follow each other in it."""
+    return FrameReader(path, shape, keep=keep)
 
 
 def split_clips(

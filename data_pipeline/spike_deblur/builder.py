@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,7 @@ from tqdm import tqdm
 
 from data_pipeline.atomic import require_writable
 from data_pipeline.records import ARRAYS, NUMBERS, TEXTS, Record
-from data_pipeline.settings import settings_hash
-
-SPLITS = ("train", "test")
-Clips = Callable[[str], Iterator[Record]]  # split -> its records
+from data_pipeline.spike_deblur.source import SPLITS, Source, check_source
 
 # On disk only: TFDS cannot read back an array of varying shape without any element (nor
 # with fewer bytes than it has axes).
@@ -34,26 +31,6 @@ _SHAPES: dict[str, tuple[int | None, ...]] = {
     "sharp_time": (None,),
     "rgb_from_spike": (3, 3),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where a data set's clips come from.
-
-    `settings`, `version` and the source's name decide every byte of them: the hash of
-    the three is in the name of the directory.
-    """
-
-    name: str
-    version: str
-    settings: Mapping[str, Any]
-    counts: Mapping[str, int]  # split -> clips
-    clips: Clips
-
-    @property
-    def config_name(self) -> str:
-        """The name of the TFDS configuration, and of the directory."""
-        return f"{self.name}-{settings_hash(self.settings, version=self.version)}"
 
 
 @dataclasses.dataclass
@@ -116,8 +93,8 @@ class SpikeDeblur(tfds.core.GeneratorBasedBuilder):
         self, split: str, progress: "tqdm[Any]"
     ) -> Iterator[tuple[int, Record]]:
         source = self._source()
-        for index, record in enumerate(source.clips(split)):
-            yield index, _to_disk(record)
+        for index in range(source.counts[split]):
+            yield index, _to_disk(source.make(split, index))
             progress.update()
         if split == SPLITS[-1]:
             progress.close()
@@ -139,9 +116,7 @@ def build(data_dir: str | Path, source: Source) -> str:
         ValueError: a split would be empty.
         NotADirectoryError, PermissionError: nothing can be written to `data_dir`.
     """
-    for split in SPLITS:
-        if source.counts[split] < 1:
-            raise ValueError(f"The {split} split would hold no clip; give more.")
+    check_source(source)
     root = Path(data_dir)
     config = SourceConfig(
         name=source.config_name, version=SpikeDeblur.VERSION, source=source

@@ -1,10 +1,12 @@
 """The embedded data set: built once from the photographs that scikit-image brings."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from data_pipeline.sources import embedded
-from data_pipeline.spike_deblur.builder import Source, build
+from data_pipeline.spike_deblur.builder import build
+from data_pipeline.spike_deblur.source import Source
 
 
 def prepare_embedded(data_dir: str, settings: Mapping[str, Any]) -> str:
@@ -20,12 +22,20 @@ def prepare_embedded(data_dir: str, settings: Mapping[str, Any]) -> str:
     Raises:
         ValueError: a setting is missing, unknown or out of its range.
     """
+    return build(data_dir, embedded_source(settings))
+
+
+def embedded_source(settings: Mapping[str, Any]) -> Source:
+    """Returns the embedded data set as a source.
+
+    Raises:
+        ValueError: a setting is missing, unknown or out of its range.
+    """
     checked = embedded.check_embedded_settings(settings)
-    source = Source(
+    return Source(
         name="embedded",
         version=embedded.VERSION,
         settings=checked,
         counts={split: checked[f"{split}_clips"] for split in embedded.PHOTOGRAPHS},
-        clips=lambda split: embedded.clips(checked, split),
+        make=partial(embedded.make_clip, checked),
     )
-    return build(data_dir, source)

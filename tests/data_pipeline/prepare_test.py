@@ -10,7 +10,8 @@ import pytest
 
 from configs import base
 from data_pipeline import pipeline, spike_sidecar
-from data_pipeline.prepare import OPTIONS, main
+from data_pipeline.prepare import main
+from data_pipeline.prepare_options import OPTIONS
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_deblur import open_split
 from data_pipeline.video_files import read_video, write_video

@@ -51,18 +51,6 @@ def test_a_clip_is_a_function_of_seed_split_and_index(
         assert (other["sharp"] != first["sharp"]).mean() > 0.5
 
 
-def test_clips_come_in_order_and_equal_those_made_alone(
-    settings: dict[str, Any],
-) -> None:
-    clips = list(embedded.clips(settings, "train"))
-    assert len(clips) == settings["train_clips"]
-    for index in (0, 4):
-        alone = embedded.make_clip(settings, "train", index)
-        assert clips[index]["name"] == alone["name"]
-        np.testing.assert_array_equal(clips[index]["spikes"], alone["spikes"])
-        np.testing.assert_array_equal(clips[index]["blur"], alone["blur"])
-
-
 @pytest.mark.parametrize("spike_scale", [1, 2, 4])
 def test_blur_spikes_and_sharp_belong_together(
     settings: dict[str, Any], spike_scale: int

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,15 @@ ROOT = Path(__file__).resolve().parents[3]
 def source_of(record: Record, **changes: Any) -> Source:
     """A data set of the same record three times."""
 
-    def clips(split: str) -> Iterator[Record]:
-        for index in range(2 if split == "train" else 1):
-            yield record | {"name": f"{split}-{index}"}
+    def make(split: str, index: int) -> Record:
+        return record | {"name": f"{split}-{index}"}
 
     fields: dict[str, Any] = {
         "name": "made",
         "version": "1",
         "settings": {"a": 1},
         "counts": {"train": 2, "test": 1},
-        "clips": clips,
+        "make": make,
     }
     return Source(**(fields | changes))
 
@@ -83,12 +81,13 @@ def test_the_directory_depends_on_settings_and_version(
 def test_a_build_that_fails_leaves_nothing_that_is_read(
     record: Record, tmp_path: Path
 ) -> None:
-    def broken(split: str) -> Iterator[Record]:
-        yield record
-        raise ValueError("the second clip cannot be made")
+    def broken(split: str, index: int) -> Record:
+        if index == 1:
+            raise ValueError("the second clip cannot be made")
+        return record
 
     with pytest.raises(ValueError, match="the second clip cannot be made"):
-        build(tmp_path, source_of(record, clips=broken))
+        build(tmp_path, source_of(record, make=broken))
     assert not list(tmp_path.rglob("*.array_record*"))
     directory = build(tmp_path, source_of(record))
     assert len(open_split(directory, "train")) == 2

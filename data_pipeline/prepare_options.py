@@ -1,0 +1,158 @@
+"""The options of prepare: their defaults, which source takes which, and the parser."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from data_pipeline.choices import unknown_name
+from data_pipeline.sources import (
+    embedded,
+    rsb,
+    s_sdm,
+    spike_zoo,
+    spk_gopro,
+    video_folder,
+)
+
+# Public data sets, each in the folder layout that its file describes.
+SPIKE_SETS = {
+    "spike_zoo": spike_zoo.SPIKE_ZOO,
+    "spk_gopro": spk_gopro.SPK_GOPRO,
+    "s_sdm": s_sdm.S_SDM,
+    "rsb": rsb.RSB,
+}
+SOURCES = ("embedded", "video", *SPIKE_SETS)
+LAYOUTS = ("files", "records")
+
+# name -> (default, help). What a source does not take is refused for it. The cameras
+# are those that configs/base.py trains with, so that its models fit what this makes. A
+# public data set has defaults of its own, which its file states.
+OPTIONS: dict[str, tuple[Any, str]] = {
+    "exposure": (49, "spike frames the shutter is open, odd"),
+    "period": (56, "spike frames from one exposure to the next"),
+    "spikes_per_frame": (8, "spike frames from one frame of the footage to the next"),
+    "in_between": ("flow", "what is between two frames: flow or linear"),
+    "threshold": (1.0, "accumulated light at which a spike pixel fires"),
+    "gain": (0.6, "accumulated light in one spike frame at white"),
+    "spike_scale": (1, "RGB pixels per spike pixel, each way: 1, 2 or 4"),
+    "seed": (0, "of everything random"),
+    "num_frames": (6, "frames of a clip"),
+    "train_clips": (48, "clips to train on"),
+    "test_clips": (None, "clips to test on; default: 4, or a tenth of the footage"),
+    "height": (128, "RGB pixels of a clip"),
+    "width": (160, "RGB pixels of a clip"),
+    "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
+    "spike_height": (None, "spike pixels of a public data set"),
+    "spike_width": (None, "spike pixels of a public data set"),
+    "flip": (True, "whether its rows are stored bottom-up: true or false"),
+    "white_rate": (0.6, "spikes per spike frame at white"),
+    "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
+    "pad": (None, "spike frames of a stream before its exposure, and after it"),
+    "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
+}
+_RECORDS_ONLY = ("num_frames", "test_clips")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports every error in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"prepare: {message.rstrip('.')}; see --help.\n")
+
+
+def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Namespace:
+    """Reads the command line; options that were not given are None.
+
+    Raises:
+        ValueError: an option is unknown, or not one of the source or the layout.
+    """
+    parser = _Parser(
+        prog="python -m data_pipeline.prepare",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--source", required=True, help=" or ".join(SOURCES))
+    parser.add_argument(
+        "--input", help="video file, folder of videos or pictures, or public data set"
+    )
+    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--layout", help="files (default for video) or records")
+    for name, (default, text) in OPTIONS.items():
+        kind: Any = int if default is None else type(default)
+        shown = "" if default is None else f" (default {default})"
+        metavar = {str: "NAME", bool: "true|false"}.get(kind, "N")
+        kind = _flag if kind is bool else kind
+        parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=text + shown)
+    options, others = parser.parse_known_args(argv)
+    for argument in others:
+        name = argument.split("=")[0].removeprefix("--")
+        raise ValueError(unknown_name("option", name, vars(options)))
+    for name in ("input", "output"):
+        value = getattr(options, name)
+        if value == "":
+            raise ValueError(f"--{name} is empty; give it a value.")
+        # A shell leaves the ~ in --input=~/footage to the program.
+        setattr(options, name, value and os.path.expanduser(value))
+    if options.source not in SOURCES:
+        raise ValueError(unknown_name("source", options.source, SOURCES))
+    if options.layout is None:
+        options.layout = "files" if options.source == "video" else "records"
+    if options.layout not in LAYOUTS:
+        raise ValueError(unknown_name("layout", options.layout, LAYOUTS))
+    _check_applies(options)
+    return options
+
+
+def chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Returns the options of these names, or their defaults."""
+    given = {name: getattr(options, name) for name in names}
+    return {
+        name: OPTIONS[name][0] if value is None else value
+        for name, value in given.items()
+    }
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _check_applies(options: argparse.Namespace) -> None:
+    if options.source == "embedded":
+        if options.layout == "files":
+            raise ValueError(
+                "--source=embedded has many short clips and no video; it takes "
+                "--layout=records only."
+            )
+        takes = set(embedded.SETTINGS)
+        if options.input is not None:
+            raise ValueError("--source=embedded brings its own pictures, not --input.")
+    elif options.source in SPIKE_SETS:
+        if options.layout == "files":
+            raise ValueError(
+                f"--source={options.source} is a data set to train on; it takes "
+                "--layout=records only."
+            )
+        takes = {*SPIKE_SETS[options.source].settings, "test_clips"}
+        if options.input is None:
+            raise ValueError(
+                f"--source={options.source} needs --input, the folder of the data set."
+            )
+    else:
+        takes = set(video_folder.SETTINGS)
+        if options.layout == "records":
+            takes |= set(_RECORDS_ONLY)
+        if options.input is None:
+            raise ValueError(
+                "--source=video needs --input, a video file or a folder of videos or "
+                "pictures."
+            )
+    for name in OPTIONS:
+        if getattr(options, name) is not None and name not in takes:
+            raise ValueError(
+                f"--{name} has no meaning for --source={options.source} with "
+                f"--layout={options.layout}, which takes {', '.join(sorted(takes))}."
+            )

@@ -1,0 +1,136 @@
+"""What prepare builds from: each source as records that are made by their index."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_pipeline.prepare_options import SPIKE_SETS, chosen
+from data_pipeline.records import Record
+from data_pipeline.sources import embedded, spike_folders, video_folder
+from data_pipeline.sources.spike_folders import ClipFiles, SpikeSet
+from data_pipeline.spike_deblur import Source, embedded_source
+from data_pipeline.video_files import VideoReader, list_pictures
+
+
+def find_source(options: argparse.Namespace) -> tuple[Source, str]:
+    """Returns the source that the options name, and what its user should know of it.
+
+    Raises:
+        FileNotFoundError: the input or a file in it is missing.
+        ValueError: an option is out of its range, or the input does not fit.
+    """
+    if options.source == "embedded":
+        return _embedded(options), ""
+    if options.source in SPIKE_SETS:
+        return _spike_set(options)
+    return _video(options), ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpikeSetClips:
+    """Makes the clips of a public data set from their files.
+
+    Attributes:
+        spike_set: the data set.
+        splits: split -> the files of its clips.
+        settings: as the data set takes them.
+    """
+
+    spike_set: SpikeSet
+    splits: Mapping[str, Sequence[ClipFiles]]
+    settings: Mapping[str, Any]
+
+    def __call__(self, split: str, index: int) -> Record:
+        """Makes a clip."""
+        return self.spike_set.make(self.splits[split][index], self.settings)
+
+
+def _embedded(options: argparse.Namespace) -> Source:
+    settings = chosen(options, list(embedded.SETTINGS))
+    if settings["test_clips"] is None:
+        settings["test_clips"] = 4
+    return embedded_source(settings)
+
+
+def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
+    spike_set = SPIKE_SETS[options.source]
+    given = {name: getattr(options, name) for name in spike_set.settings}
+    settings = spike_folders.check_set_settings(
+        {n: spike_set.defaults[n] if v is None else v for n, v in given.items()},
+        spike_set.settings,
+    )
+    found = spike_folders.find_splits(spike_set, options.input, settings)
+    splits = spike_folders.split_clips(found, options.test_clips)
+    every = [clip for split in spike_folders.SPLITS for clip in splits[split]]
+    source = Source(
+        name=options.source,
+        version=spike_set.version,
+        settings={
+            **settings,
+            "test_clips": len(splits["test"]),
+            "files": spike_folders.identity(options.input, every),
+        },
+        counts={split: len(clips) for split, clips in splits.items()},
+        make=SpikeSetClips(spike_set, splits, settings),
+    )
+    total = sum(1 for _ in Path(options.input).rglob("*.dat"))
+    left = total - sum(len(clip.spikes) for clip in every)
+    note = (
+        f"{left} of {total} streams are in no clip; they are fewer than a clip takes "
+        "in a row, or not where the layout has them."
+    )
+    return source, note if left else ""
+
+
+def _video(options: argparse.Namespace) -> Source:
+    settings = video_folder.check_video_settings(
+        chosen(options, list(video_folder.SETTINGS))
+    )
+    num_frames = chosen(options, ["num_frames"])["num_frames"]
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}.")
+    paths = video_folder.find_videos(options.input)
+    shapes = {
+        path: VideoReader(path).shape
+        for path in tqdm(paths, desc="Counting clips", unit="video")
+    }
+    counts = [
+        (path, video_folder.count_clips(shape[0], num_frames, settings))
+        for path, shape in shapes.items()
+    ]
+    total = sum(count for _, count in counts)
+    test_clips = options.test_clips
+    if test_clips is None:
+        test_clips = max(1, round(total / 10))
+    splits = video_folder.split_clips(counts, test_clips)
+    return Source(
+        name="video",
+        version=video_folder.VERSION,
+        settings={
+            **settings,
+            "num_frames": num_frames,
+            "test_clips": test_clips,
+            "footage": [_identity(path) for path in paths],
+        },
+        counts={
+            split: sum(len(chosen) for _, chosen in videos)
+            for split, videos in splits.items()
+        },
+        make=video_folder.FootageClips(splits, shapes, settings, num_frames),
+    )
+
+
+def _identity(path: Path) -> str:
+    """Names the state of a video: other footage under the same name is another set."""
+    files = list_pictures(path) if path.is_dir() else [path]
+    states = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files
+    ]
+    digest = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+    return f"{path.name}-{digest}"
