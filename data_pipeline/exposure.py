@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_pipeline.rgb_camera import RgbCamera
+
 MARGIN = 16  # spike frames that a clip has before its first and after its last exposure
 
 
@@ -51,9 +53,46 @@ def check_odd_exposure(exposure: int) -> None:
         )
 
 
-def quantise(light: np.ndarray) -> np.ndarray:
-    """Rounds light in [0, 1] to uint8."""
-    return np.rint(np.clip(light, 0.0, 1.0) * 255.0).astype(np.uint8)
+def instant_step(count: int, exposure: int, *, every: int = 1) -> int:
+    """Returns the spike frames between `count` sharp instants of one exposure.
+
+    It is the multiple of `every` that is nearest to an even share of the exposure and
+    keeps all instants inside.
+
+    Raises:
+        ValueError: count is not odd, or the exposure has no room for so many.
+    """
+    if count < 1 or count % 2 == 0:
+        raise ValueError(
+            "sharp_instants must be odd, so that one of them is the middle of the "
+            f"exposure; got {count}, try {max(1, count + 1)}."
+        )
+    if count == 1:
+        return 0
+    most = (exposure - 1) // ((count - 1) * every)
+    if most < 1:
+        room = 1 + 2 * ((exposure - 1) // 2 // every)
+        raise ValueError(
+            f"An exposure of {exposure} spike frames has room for {room} sharp "
+            f"instants, {every} apart at least, but sharp_instants is {count}; ask for "
+            "fewer or expose for longer."
+        )
+    return every * min(max(round(exposure / (count * every)), 1), most)
+
+
+def sharp_times(exposure: np.ndarray, count: int, *, every: int = 1) -> np.ndarray:
+    """Returns `count` instants of each of the windows (T, 2), (T * count,) float32.
+
+    They lie around the middle of the window, as far apart as `instant_step` says.
+
+    Raises:
+        ValueError: count is not odd, or a window has no room for so many.
+    """
+    shortest = int((exposure[:, 1] - exposure[:, 0]).min())
+    step = instant_step(count, shortest, every=every)
+    steps = step * (np.arange(count) - count // 2)
+    middle = exposure.mean(axis=1, keepdims=True)
+    return (middle + steps).astype(np.float32).ravel()
 
 
 class Shutter:
@@ -61,13 +100,31 @@ class Shutter:
 
     Blur is the mean of the light over the exposure, taken in whatever transfer space
     the light is in, and rounded to 8 bits only then. Sharp is the light of the spike
-    frame in the middle of the exposure.
+    frames at the sharp instants, without the noise of the camera.
     """
 
-    def __init__(self, exposure: np.ndarray) -> None:
-        """Takes windows (T, 2) in spike frames."""
+    def __init__(
+        self,
+        exposure: np.ndarray,
+        *,
+        sharp_time: np.ndarray | None = None,
+        camera: RgbCamera | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Takes windows and instants in spike frames.
+
+        Args:
+            exposure: windows (T, 2).
+            sharp_time: sharp instants (n * T,), inside their windows and in order; the
+                middle of each window where they are not given.
+            camera: makes the pictures; RgbCamera() where it is not given.
+            rng: draws the noise that the blurred frames are misread by; none without.
+        """
         self._exposure = exposure.astype(np.float64)
-        self._middle = np.floor(self._exposure.mean(axis=1)).astype(int)
+        times = self._exposure.mean(axis=1) if sharp_time is None else sharp_time
+        self._instants = np.floor(times).astype(int)
+        self._camera = camera or RgbCamera()
+        self._rng = rng
         self._sums: dict[int, np.ndarray] = {}
         self._blur: dict[int, np.ndarray] = {}
         self._sharp: dict[int, np.ndarray] = {}
@@ -82,14 +139,15 @@ class Shutter:
                 self._sums[frame] += share * light
             else:
                 self._sums[frame] = share * light
-            if sample == self._middle[frame]:
-                self._sharp[frame] = quantise(light)
             if sample + 1 >= ends[frame]:
                 length = np.float32(ends[frame] - starts[frame])
-                self._blur[frame] = quantise(self._sums.pop(frame) / length)
+                mean = self._sums.pop(frame) / length
+                self._blur[frame] = self._camera.picture(mean, self._rng)
+        for instant in np.flatnonzero(self._instants == sample).tolist():
+            self._sharp[instant] = self._camera.picture(light)
 
     def develop(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns blur and sharp, uint8 (T, H, W, 3) each.
+        """Returns blur (T, H, W, 3) and sharp (n * T, H, W, 3), uint8 each.
 
         Raises:
             ValueError: the light ended before the last exposure did.
@@ -99,10 +157,9 @@ class Shutter:
                 f"The light ended after {len(self._blur)} of {len(self._exposure)} "
                 "exposures; give more light or fewer frames."
             )
-        frames = range(len(self._exposure))
         return (
-            np.stack([self._blur[frame] for frame in frames]),
-            np.stack([self._sharp[frame] for frame in frames]),
+            np.stack([self._blur[frame] for frame in range(len(self._blur))]),
+            np.stack([self._sharp[instant] for instant in range(len(self._sharp))]),
         )
 
 

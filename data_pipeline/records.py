@@ -17,10 +17,13 @@ SPIKE_SCALES = (1, 2, 4)
 # horizontal neighbours, least significant bit leftmost.
 ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "blur": (np.uint8, 4),  # (T, H, W, 3)
-    "sharp": (np.uint8, 4),  # (T, H, W, 3), or (0, H, W, 3) where there is none
+    # (n * T, H, W, 3), n instants of each exposure in the order of time, or
+    # (0, H, W, 3) where there is none.
+    "sharp": (np.uint8, 4),
     "spikes": (np.uint8, 3),  # (S, h, ceil(w / 8)), rows top-down
     "exposure": (np.float32, 2),  # (T, 2), start and end in spike frames
-    "sharp_time": (np.float32, 1),  # (T,), in spike frames; NaN where there is none
+    # (n * T,), in spike frames, or (T,) NaN where there is no sharp frame.
+    "sharp_time": (np.float32, 1),
     "rgb_from_spike": (np.float32, 2),  # (3, 3) homography; NaN where unknown
 }
 NUMBERS: dict[str, type[np.generic]] = {
@@ -62,6 +65,24 @@ def rgb_from_spike(scale: int) -> np.ndarray:
     homography = np.diag([scale, scale, 1.0])
     homography[:2, 2] = (scale - 1) / 2
     return homography.astype(np.float32)
+
+
+def middle_sharp(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Picks of each exposure the sharp instant that is nearest to its middle.
+
+    Returns:
+        Its frames (T, H, W, 3) uint8 and times (T,) float32, in spike frames; of a
+        record without sharp frames the (0, H, W, 3) and the NaN that it holds.
+    """
+    sharp, times = record["sharp"], record["sharp_time"]
+    num_frames = len(record["blur"])
+    if len(sharp) in (0, num_frames):
+        return sharp, times
+    instants = times.reshape(num_frames, -1)
+    middle = record["exposure"].mean(axis=1, keepdims=True)
+    nearest = np.abs(instants - middle).argmin(axis=1)
+    picked = np.arange(num_frames) * instants.shape[1] + nearest
+    return sharp[picked], times[picked]
 
 
 def check_record(record: Record) -> None:
@@ -123,10 +144,10 @@ def _check_frames(record: Record) -> None:
     blur, sharp = record["blur"], record["sharp"]
     if 0 in blur.shape or blur.shape[-1] != 3:
         raise ValueError(f"blur must be (T, H, W, 3), none zero, got {blur.shape}.")
-    if sharp.shape[1:] != blur.shape[1:] or len(sharp) not in (0, len(blur)):
+    if sharp.shape[1:] != blur.shape[1:] or len(sharp) % len(blur):
         raise ValueError(
-            f"sharp must have the shape of blur, {blur.shape}, or no frames at all, "
-            f"got {sharp.shape}."
+            f"sharp must have the shape of blur, {blur.shape}, or several frames for "
+            f"each of blur, or no frames at all, got {sharp.shape}."
         )
 
 
@@ -154,20 +175,32 @@ def _check_spikes(record: Record) -> None:
 def _check_times(record: Record) -> None:
     num_frames, num_spike_frames = len(record["blur"]), len(record["spikes"])
     exposure, sharp_time = record["exposure"], record["sharp_time"]
-    if exposure.shape != (num_frames, 2) or sharp_time.shape != (num_frames,):
+    num_times = len(record["sharp"]) or num_frames
+    if exposure.shape != (num_frames, 2) or sharp_time.shape != (num_times,):
         raise ValueError(
-            f"exposure must be ({num_frames}, 2) and sharp_time ({num_frames},) for "
-            f"{num_frames} frames, got {exposure.shape} and {sharp_time.shape}."
+            f"exposure must be ({num_frames}, 2) and sharp_time ({num_times},) for "
+            f"{num_frames} frames with {len(record['sharp'])} sharp ones, got "
+            f"{exposure.shape} and {sharp_time.shape}."
         )
     check_exposure(exposure, num_spike_frames)
-    if len(record["sharp"]) == 0:
-        return
-    inside = (sharp_time >= exposure[:, 0]) & (sharp_time <= exposure[:, 1])
+    if len(record["sharp"]):
+        _check_sharp_times(sharp_time.reshape(num_frames, -1), exposure)
+
+
+def _check_sharp_times(instants: np.ndarray, exposure: np.ndarray) -> None:
+    """Checks the sharp instants (T, n) of exposures (T, 2)."""
+    inside = (instants >= exposure[:, :1]) & (instants <= exposure[:, 1:])
     if not inside.all():
-        frame = int(np.argmin(inside))
+        frame, instant = (int(index) for index in np.argwhere(~inside)[0])
         raise ValueError(
-            f"sharp_time of frame {frame} is {sharp_time[frame]}, outside its exposure "
-            f"{exposure[frame].tolist()}."
+            f"sharp_time of frame {frame} is {instants[frame, instant]}, outside its "
+            f"exposure {exposure[frame].tolist()}."
+        )
+    if not (np.diff(instants, axis=1) > 0).all():
+        frame = int(np.argmin((np.diff(instants, axis=1) > 0).all(axis=1)))
+        raise ValueError(
+            "The sharp instants of an exposure must be in the order of time, but those "
+            f"of frame {frame} are {instants[frame].tolist()}."
         )
 
 

@@ -109,7 +109,7 @@ IDEAL_SENSOR = Sensor(
 
 
 @dataclass(frozen=True, eq=False)
-class NoiseMaps:
+class SensorMaps:
     """What sets the pixels (h, w) of one sensor apart from each other."""
 
     response: np.ndarray  # float32, spikes per light, about 1
@@ -124,7 +124,7 @@ class NoiseMaps:
         }
         if len(set(shapes.values())) > 1 or len(shapes["response"]) != 2:
             raise ValueError(
-                "The noise maps must all be of the same size (h, w), got "
+                "The sensor maps must all be of the same size (h, w), got "
                 + ", ".join(f"{name} {shape}" for name, shape in shapes.items())
                 + "."
             )
@@ -155,7 +155,7 @@ class NoiseMaps:
         """
         if np.shape(phase) != self.response.shape:
             raise ValueError(
-                f"The noise maps are {' x '.join(map(str, self.response.shape))} "
+                f"The sensor maps are {' x '.join(map(str, self.response.shape))} "
                 f"pixels, but the spikes are {' x '.join(map(str, np.shape(phase)))}; "
                 "draw maps of that size."
             )
@@ -175,14 +175,14 @@ class SensorClip:
 
     clean: np.ndarray  # (S, h, w) uint8 of 0 and 1
     noisy: np.ndarray  # (S, h, w) uint8 of 0 and 1
-    maps: NoiseMaps
+    maps: SensorMaps
     threshold: float  # of this clip, its random factor included
     gain: float  # of this clip, the random factor of its light included
 
 
-def draw_noise_maps(
+def draw_sensor_maps(
     sensor: Sensor, height: int, width: int, rng: np.random.Generator
-) -> NoiseMaps:
+) -> SensorMaps:
     """Returns the maps of one specimen of the sensor, (height, width) pixels.
 
     Raises:
@@ -205,7 +205,7 @@ def draw_noise_maps(
     hot = rng.random(size) < sensor.hot_share
     hot_dark = sensor.hot_rate * (1 - rng.random(size)) ** (-1 / sensor.hot_tail)
     dark = np.where(hot, hot_dark, np.minimum(1 / interval, sensor.hot_rate))
-    return NoiseMaps(
+    return SensorMaps(
         response=np.clip(response, *_UNEVENNESS).astype(np.float32),
         dark=np.minimum(dark, 1.0).astype(np.float32),
         threshold=np.clip(threshold, *_UNEVENNESS).astype(np.float32),
@@ -220,7 +220,7 @@ def simulate_sensor(
     gain: float,
     rng: np.random.Generator,
     sensor: Sensor | None = None,
-    maps: NoiseMaps | None = None,
+    maps: SensorMaps | None = None,
     threshold_range: tuple[float, float] = _JITTER,
     light_range: tuple[float, float] = _JITTER,
     reset: Reset = "soft",
@@ -261,7 +261,7 @@ def simulate_sensor(
     light_factor = _log_uniform("light_range", light_range, rng)
     height, width = light.shape[1:]
     if maps is None:
-        maps = draw_noise_maps(sensor, height, width, rng)
+        maps = draw_sensor_maps(sensor, height, width, rng)
     phase = rng.random((height, width), np.float32)
     clip_threshold, clip_gain = threshold * threshold_factor, gain * light_factor
     ideal = SpikeCamera(

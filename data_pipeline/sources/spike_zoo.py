@@ -20,8 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.exposure import check_odd_exposure, quantise
+from data_pipeline.exposure import check_odd_exposure
 from data_pipeline.records import Record, unpack_spikes
+from data_pipeline.rgb_camera import quantise
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
     ClipFiles,

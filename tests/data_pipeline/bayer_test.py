@@ -21,7 +21,7 @@ def test_pixels_see_the_colour_of_the_pattern(cfa: str, size: tuple[int, int]) -
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="Unknown cfa 'rgbb'. Did you mean 'rggb'"):
         mosaic(np.zeros((2, 2, 3)), "rgbb")
-    with pytest.raises(ValueError, match="Unknown cfa 'RGGB'.*Valid: rggb, bggr"):
+    with pytest.raises(ValueError, match="Did you mean 'rggb'.*Valid: rggb, bggr"):
         colour_map("RGGB", 2, 2)
     with pytest.raises(ValueError, match=r"needs RGB light \(..., h, w, 3\), got \(2"):
         mosaic(np.zeros((2, 2, 2)), "rggb")

@@ -11,6 +11,7 @@ from data_pipeline.records import (
     Record,
     check_exposure,
     check_record,
+    middle_sharp,
     pack_spikes,
     unpack_spikes,
 )
@@ -27,6 +28,47 @@ def test_a_recording_without_sharp_frames_passes(record: Record) -> None:
     check_record(record)
 
 
+def test_several_sharp_instants_pass_and_the_middle_one_is_picked(
+    record: Record,
+) -> None:
+    one = {name: record[name] for name in ("sharp", "sharp_time")}
+    for name, picked in zip(one, middle_sharp(record), strict=True):
+        assert picked is one[name]
+    # Three instants of each exposure, of which another is the nearest each time.
+    offsets = np.float32([[-2, -0.5, 1], [-0.25, 1, 2], [-2, -1.5, 1]])
+    record["sharp_time"] = (one["sharp_time"][:, None] + offsets).ravel()
+    noise = np.random.default_rng(0).integers(0, 256, (9, 16, 24, 3), np.uint8)
+    record["sharp"] = noise
+    check_record(record)
+    sharp, times = middle_sharp(record)
+    np.testing.assert_array_equal(sharp, noise[[1, 3, 8]])
+    np.testing.assert_array_equal(times, record["sharp_time"][[1, 3, 8]])
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([-1, 0, 0], r"order of time, but those of frame 0 are \[5.5, 6.5, 6.5"),
+        ([1, 0, -1], "in the order of time"),
+        ([-1, 0, 3], r"sharp_time of frame 0 is 9.5, outside its exposure \[4.0, 9.0"),
+    ],
+)
+def test_sharp_instants_out_of_order_or_exposure(
+    record: Record, offsets: list[float], message: str
+) -> None:
+    record["sharp"] = np.repeat(record["sharp"], 3, axis=0)
+    times = record["sharp_time"][:, None] + np.float32(offsets)
+    record["sharp_time"] = times.ravel()
+    with pytest.raises(ValueError, match=message):
+        check_record(record)
+
+
+def test_without_sharp_frames_none_is_picked(record: Record) -> None:
+    record["sharp"] = record["sharp"][:0]
+    sharp, times = middle_sharp(record)
+    assert len(sharp) == 0 and len(times) == 3
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -35,6 +77,11 @@ def test_a_recording_without_sharp_frames_passes(record: Record) -> None:
         ("blur", [1, 2], "blur must be a uint8 array with 4 axes, got list"),
         ("sharp", np.zeros((2, 16, 24, 3), np.uint8), "sharp must have the shape"),
         ("sharp", np.zeros((3, 16, 16, 3), np.uint8), "sharp must have the shape"),
+        (
+            "sharp",
+            np.zeros((6, 16, 24, 3), np.uint8),
+            r"sharp_time \(6,\) for 3 frames",
+        ),
         (
             "spikes",
             np.zeros((25, 8, 12), np.uint8),

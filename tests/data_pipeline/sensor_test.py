@@ -13,9 +13,9 @@ from data_pipeline.bayer import colour_map
 from data_pipeline.sensor import (
     IDEAL_SENSOR,
     SCSIM_PHOTONS,
-    NoiseMaps,
     Sensor,
-    draw_noise_maps,
+    SensorMaps,
+    draw_sensor_maps,
     shot_noise,
     simulate_sensor,
 )
@@ -49,12 +49,12 @@ def shortest_interval(spikes: np.ndarray) -> int:
 
 
 @pytest.fixture(scope="module")
-def maps() -> NoiseMaps:
+def maps() -> SensorMaps:
     """The maps of a specimen large enough for its figures to be narrow."""
-    return draw_noise_maps(Sensor(), 1200, 1600, np.random.default_rng(0))
+    return draw_sensor_maps(Sensor(), 1200, 1600, np.random.default_rng(0))
 
 
-def test_the_response_varies_as_measured(maps: NoiseMaps) -> None:
+def test_the_response_varies_as_measured(maps: SensorMaps) -> None:
     rate = maps.response / maps.threshold
     assert rate.std() / rate.mean() == pytest.approx(0.049, rel=0.05)
     assert rate.mean(axis=0).std() == pytest.approx(0.033, rel=0.05)
@@ -72,7 +72,7 @@ def test_even_light_shows_the_response_that_was_measured() -> None:
     assert lit.clean.mean(axis=0).std() / 0.168 < 0.01
 
 
-def test_dark_intervals_have_the_measured_law(maps: NoiseMaps) -> None:
+def test_dark_intervals_have_the_measured_law(maps: SensorMaps) -> None:
     p5, p25, p50, p75, p95 = np.percentile(1 / maps.dark, [5, 25, 50, 75, 95])
     assert p50 == pytest.approx(224, rel=0.05)
     assert p5 == pytest.approx(110, rel=0.1)
@@ -91,7 +91,7 @@ def test_the_dark_stream_has_the_measured_intervals() -> None:
     assert spikes.mean() == pytest.approx(0.0049, rel=0.05)
 
 
-def test_hot_pixels_are_as_many_as_measured(maps: NoiseMaps) -> None:
+def test_hot_pixels_are_as_many_as_measured(maps: SensorMaps) -> None:
     assert maps.hot.mean() == pytest.approx(0.0014, rel=0.1)
     assert (maps.dark > 0.05).mean() == pytest.approx(0.00012, rel=0.3)
     assert maps.dark[maps.hot].min() >= np.float32(0.02)
@@ -199,16 +199,16 @@ def test_the_clean_stream_is_that_of_simulate() -> None:
     # The phases are drawn after the factors and the maps.
     rng = np.random.default_rng(5)
     factors = [0.25 * 16 ** rng.random() for _ in range(2)]
-    draw_noise_maps(Sensor(), 12, 16, rng)
+    draw_sensor_maps(Sensor(), 12, 16, rng)
     np.testing.assert_allclose([clip.threshold, clip.gain], factors)
     expected = simulate(light, threshold=clip.threshold, gain=clip.gain, rng=rng)
     np.testing.assert_array_equal(clip.clean, expected)
     assert (clip.noisy != clip.clean).any()
 
 
-def test_reading_frame_by_frame_gives_the_same_spikes(maps: NoiseMaps) -> None:
+def test_reading_frame_by_frame_gives_the_same_spikes(maps: SensorMaps) -> None:
     light = np.random.default_rng(0).random((40, 1200, 3)).astype(np.float32)
-    narrow = NoiseMaps(**{name: value[:, :3] for name, value in vars(maps).items()})
+    narrow = SensorMaps(**{name: value[:, :3] for name, value in vars(maps).items()})
     phase = np.random.default_rng(1).random((1200, 3), np.float32)
 
     def camera() -> SpikeCamera:
@@ -281,13 +281,13 @@ def test_errors_say_what_is_wrong(options: dict, message: str) -> None:
 
 
 def test_maps_of_another_size_are_refused() -> None:
-    maps = draw_noise_maps(Sensor(), 4, 6, np.random.default_rng(0))
+    maps = draw_sensor_maps(Sensor(), 4, 6, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"maps are 4 x 6 pixels.*spikes are 4 x 5"):
         record(even(0.1, 3, 4, 5), maps=maps)
     with pytest.raises(ValueError, match=r"same size \(h, w\), got response \(4, 5\)"):
         dataclasses.replace(maps, response=maps.response[:, :5])
     with pytest.raises(ValueError, match="height and width must be positive, got 0"):
-        draw_noise_maps(Sensor(), 0, 6, np.random.default_rng(0))
+        draw_sensor_maps(Sensor(), 0, 6, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
