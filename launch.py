@@ -122,6 +122,7 @@ def _train(options: argparse.Namespace) -> None:
         config,
         workdir,
         model=_model(config),
+        spike_shape=_spike_shape(config),
         make_batches=make_batches,
         test_clips=_test_clips(directory, config),
         writer=events,
@@ -261,11 +262,16 @@ def _compile(options: argparse.Namespace) -> int:
     if trains:
         _check(config, for_training=True)
     params, programs = _abstract_params(config), []
+    shape = _spike_shape(config)
     labels = label_parameters(params, config.optimizer.groups) if trains else None
     if options.part != "train":
-        programs.append(compile_check.forward_program(config, model, unchunked))
+        programs.append(
+            compile_check.forward_program(config, model, unchunked, spike_shape=shape)
+        )
     if trains:
-        programs.append(compile_check.train_program(config, model, unchunked))
+        programs.append(
+            compile_check.train_program(config, model, unchunked, spike_shape=shape)
+        )
     note = "" if trains or options.part else " (not trained here: no training step)"
     print(f"config        {config.name}, recipe {config.recipe}{note}")
     print("model         " + ", ".join(f"{k}={v}" for k, v in config.model.items()))
@@ -341,9 +347,14 @@ def _check(config: Any, *, for_training: bool) -> None:
 def _abstract_params(config: Any) -> Any:
     from vrt_spike_jax import train_state
 
+    return train_state.abstract_params(_model(config), _spike_shape(config))
+
+
+def _spike_shape(config: Any) -> Any:
+    from vrt_spike_jax.train_state import SpikeShape
+
     data = config.data
-    shape = train_state.SpikeShape(data.num_bins, data.embedded.spike_scale)
-    return train_state.abstract_params(_model(config), shape)
+    return SpikeShape(data.num_bins, data.embedded.spike_scale)
 
 
 def _model(config: Any, *, max_chunk: int | None = None) -> Any:

@@ -130,7 +130,8 @@ def _apply(
         frames = jnp.concatenate([frames, noise_map], -1)
     if spikes is None:
         return model.apply({"params": params}, frames)
-    return model.apply({"params": params}, frames, spikes[None], spike_gain=gain)
+    options = {} if gain is None else {"spike_gain": gain}
+    return model.apply({"params": params}, frames, spikes[None], **options)
 
 
 def _cut(

@@ -107,13 +107,16 @@ class Program:
     lower_unchunked: Callable[[], jax.stages.Lowered]
 
 
-def forward_program(config: Any, model: nn.Module, unchunked: nn.Module) -> Program:
+def forward_program(
+    config: Any, model: nn.Module, unchunked: nn.Module, *, spike_shape: SpikeShape
+) -> Program:
     """The restoration of one tile of `config.eval.tile`, on one device.
 
     Args:
       config: a run configuration, checked.
       model: VRT or VRTSpike, as configured.
       unchunked: the same with a `max_chunk` of UNCHUNKED.
+      spike_shape: of the spikes that the data pipeline serves.
 
     Raises:
       ValueError: the tile is as large as the video, which is not known.
@@ -127,21 +130,23 @@ def forward_program(config: Any, model: nn.Module, unchunked: nn.Module) -> Prog
             f"eval.tile is {tuple(config.eval.tile)}, where 0 takes the whole video; "
             "name a size instead to be told its cost."
         )
-    params = abstract_params(model, _spike_shape(config))
+    params = abstract_params(model, spike_shape)
     channels = 3 + int(getattr(network, "nonblind_denoising", False))
-    clip = _abstract_clip(config, (1, frames, height, width), channels)
-    inputs = [clip["blur"]]
+    clip = _abstract_clip((1, frames, height, width), channels, spike_shape)
+    inputs, gain = [clip["blur"]], {}
     if model.takes_spikes:
-        inputs += [clip["spikes"], jax.ShapeDtypeStruct((1,), jnp.float32)]
+        inputs.append(clip["spikes"])
+        if getattr(model, "matches_gain", True):
+            gain["gain"] = jax.ShapeDtypeStruct((1,), jnp.float32)
 
     def lower(model: nn.Module) -> jax.stages.Lowered:
-        def restore(params: PyTree, blur: Array, *spikes_and_gain: Array) -> Any:
-            if not spikes_and_gain:
-                return model.apply({"params": params}, blur)
-            spikes, gain = spikes_and_gain
-            return model.apply({"params": params}, blur, spikes, spike_gain=gain)
+        def restore(
+            params: PyTree, blur: Array, *spikes: Array, gain: Array | None = None
+        ) -> Any:
+            options = {} if gain is None else {"spike_gain": gain}
+            return model.apply({"params": params}, blur, *spikes, **options)
 
-        return jax.jit(restore).lower(params, *inputs)
+        return jax.jit(restore).lower(params, *inputs, **gain)
 
     return Program(
         name="forward pass",
@@ -154,20 +159,24 @@ def forward_program(config: Any, model: nn.Module, unchunked: nn.Module) -> Prog
     )
 
 
-def train_program(config: Any, model: nn.Module, unchunked: nn.Module) -> Program:
+def train_program(
+    config: Any, model: nn.Module, unchunked: nn.Module, *, spike_shape: SpikeShape
+) -> Program:
     """One training step on a whole batch, over the mesh of all devices.
 
     Args:
       config: a run configuration, checked.
       model: VRT or VRTSpike, as configured.
       unchunked: the same with a `max_chunk` of UNCHUNKED.
+      spike_shape: of the spikes that the data pipeline serves.
     """
     data = config.data
     size = data.crop_size
-    batch = _abstract_clip(config, (data.batch_size, data.num_frames, size, size), 3)
+    shape = (data.batch_size, data.num_frames, size, size)
+    batch = _abstract_clip(shape, 3, spike_shape)
 
     def lower(model: nn.Module) -> jax.stages.Lowered:
-        run = prepare_run(config, model)
+        run = prepare_run(config, model, spike_shape)
         step: Any = run.train_step  # jitted
         return step.lower(run.abstract, batch)
 
@@ -260,23 +269,18 @@ def parameter_groups(
     ]
 
 
-def _spike_shape(config: Any) -> SpikeShape:
-    return SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
-
-
 def _network(model: nn.Module) -> Any:
     """The VRT that a model is or has."""
     return getattr(model, "vrt", model)
 
 
 def _abstract_clip(
-    config: Any, shape: tuple[int, int, int, int], channels: int
+    shape: tuple[int, int, int, int], channels: int, spikes: SpikeShape
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """A batch, as data_pipeline makes it: float32, spikes (b,t,k,h,w) beside frames."""
     b, t, height, width = shape
-    spikes = _spike_shape(config)
     scale = spikes.spike_scale
-    spikes_shape = (b, t, spikes.num_bins, height // scale, width // scale)
+    spikes_shape = (b, t, spikes.num_channels, height // scale, width // scale)
     return {
         "blur": jax.ShapeDtypeStruct((*shape, channels), jnp.float32),
         "sharp": jax.ShapeDtypeStruct((*shape, 3), jnp.float32),

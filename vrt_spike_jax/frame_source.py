@@ -106,10 +106,10 @@ def read_frames(
 def read_spikes(
     source: FrameSource, start: int, stop: int
 ) -> Float[np.ndarray, "t k h w"]:
-    """The spikes of frames start to stop, float32 rates in spikes per spike frame.
+    """The spikes of frames start to stop, float32, as they are represented.
 
     Raises:
-      ValueError: they are not finite rates of at least 0 in the shape of the source.
+      ValueError: they are not finite, or not in the shape of the source.
     """
     spikes = np.asarray(source[start:stop])
     if spikes.shape != (stop - start, *source.shape[1:]):
@@ -118,10 +118,11 @@ def read_spikes(
             f"spikes of frames {start} to {stop}."
         )
     spikes = spikes.astype(np.float32, copy=False)
+    # Two passes without a temporary; NaN is neither above nor below.
     low, high = float(spikes.min()), float(spikes.max())
-    if not 0 <= low <= high < np.inf:
+    if not -np.inf < low <= high < np.inf:
         raise ValueError(
-            "spikes must be finite rates of at least 0, in spikes per spike frame; got "
-            f"values from {low:g} to {high:g}."
+            f"spikes must be finite; got values from {low:g} to {high:g}. Remove NaN "
+            "and infinite values."
         )
     return spikes

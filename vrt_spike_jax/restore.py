@@ -54,8 +54,9 @@ def restore_video(
       model: `create_model(...)`.
       params: its parameters.
       blur: (T, H, W, 3) float RGB in [0, 1].
-      spikes: (T, K, H / s, W / s) rates, the K bins of each frame's own exposure in
-        spikes per spike frame, s = 1, 2 or 4; None for a model without spikes.
+      spikes: (T, K, H / s, W / s), s = 1, 2 or 4: as the model was trained, such as
+        the rates in the K bins of each frame's own exposure, in spikes per spike
+        frame; None for a model without spikes.
       tile: (frames, height, width) of the most that the model sees at once; decides the
         memory. Height and width are multiples of `model.size_multiple`; 0 takes all
         frames or pixels there are. A model that interpolates has its own number of
@@ -135,7 +136,10 @@ def restore_frames(
     time, rows, columns = axes
     clips = blur.shape[0] - 1 if task.clip_frames else len(time.starts)
     counter = _Counter(clips * len(rows.starts) * len(columns.starts), progress)
-    gain = None if spikes is None else video_gain(blur, spikes, spike_scale=scale)
+    gain = None
+    if spikes is not None and getattr(model, "matches_gain", True):
+        side = getattr(model, "side_channels", 0)
+        gain = video_gain(blur, spikes, spike_scale=scale, side_channels=side)
     restorer = ClipRestorer(
         model,
         params,

@@ -11,6 +11,8 @@ class Restorer(Protocol):
     Super-resolution, interpolation and non-blind denoising are known by VRT's fields
     `upscale`, `pa_frames`, `img_size` and `nonblind_denoising`, of the model itself or
     of its `vrt`. A model without them keeps the shape and needs no noise level.
+    `matches_gain` and `side_channels` are those of VRTSpike; a model without them is
+    given the gain of the video, all its spikes being rates.
     """
 
     takes_spikes: bool

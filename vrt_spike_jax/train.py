@@ -46,6 +46,7 @@ def train_and_evaluate(
     workdir: str | Path,
     *,
     model: nn.Module,
+    spike_shape: SpikeShape,
     make_batches: Callable[[int], Iterator[Batch]],
     test_clips: Sequence[Clip],
     writer: MetricWriter,
@@ -59,6 +60,7 @@ def train_and_evaluate(
       config: a run configuration, checked.
       workdir: gets checkpoints/, metrics.jsonl, pictures/ and results.json.
       model: VRT or VRTSpike.
+      spike_shape: of the spikes in the batches.
       make_batches: called with the number of the first batch; yields this process's
         part of every batch from there on, without end.
       test_clips: held-out clips, for the pictures and the evaluation.
@@ -72,7 +74,7 @@ def train_and_evaluate(
         last checkpoint from before that stays.
     """
     workdir = Path(workdir).resolve()
-    run = prepare_run(config, model)
+    run = prepare_run(config, model, spike_shape)
     with Checkpoints(
         workdir / "checkpoints", keep=config.train.keep_checkpoints
     ) as checkpoints:
@@ -161,22 +163,22 @@ def _evaluate(
     print(evaluate.format_table(rows))
 
 
-def prepare_run(config: Any, model: nn.Module) -> Run:
+def prepare_run(config: Any, model: nn.Module, spike_shape: SpikeShape) -> Run:
     """What a training needs before its first step; computes and compiles nothing yet.
 
     Args:
       config: a run configuration, checked.
       model: VRT or VRTSpike.
+      spike_shape: of the spikes in the batches.
     """
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
-    shape = SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
     labels = optimizers.label_parameters(
-        abstract_params(model, shape), config.optimizer.groups
+        abstract_params(model, spike_shape), config.optimizer.groups
     )
     schedule = optimizers.make_schedule(config.optimizer, config.train.steps)
     optimizer = optimizers.make_optimizer(config.optimizer, labels, schedule)
     abstract, create = create_state(
-        model, optimizer, labels, mesh, shape, seed=config.seed
+        model, optimizer, labels, mesh, spike_shape, seed=config.seed
     )
     train_step = make_train_step(
         model,
@@ -293,9 +295,11 @@ def _draw(
     )
     middle = len(blur) // 2
     sharp = clip["sharp"][:frames, :height, :width]
+    # Not what the model is given, which need not look like a picture.
+    seen = clip["tfp_short"][:frames, :rows, :columns]
     sheet = report.picture_sheet(
         blur[middle],
-        spikes[middle] if run.model.takes_spikes else None,
+        seen[middle][None] if run.model.takes_spikes else None,
         restored[middle],
         sharp[middle],
     )

@@ -31,7 +31,7 @@ class TrainState:
 class SpikeShape:
     """What of the shape of the spikes the parameters of a model depend on."""
 
-    num_bins: int  # of one exposure
+    num_channels: int  # of one exposure, such as the bins of a voxel grid
     spike_scale: int  # RGB pixels per spike pixel
 
 
@@ -46,7 +46,7 @@ def init_params(model: nn.Module, key: Array, shape: SpikeShape) -> PyTree:
     if not model.takes_spikes:
         return model.init(key, blur)["params"]
     size //= shape.spike_scale
-    spikes = jnp.zeros((1, frames, shape.num_bins, size, size), jnp.float32)
+    spikes = jnp.zeros((1, frames, shape.num_channels, size, size), jnp.float32)
     return model.init(key, blur, spikes)["params"]
 
 

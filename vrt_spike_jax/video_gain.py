@@ -11,7 +11,11 @@ _FRAMES_AT_ONCE = 4
 
 
 def video_gain(
-    blur: FrameSource, spikes: FrameSource, *, spike_scale: int
+    blur: FrameSource,
+    spikes: FrameSource,
+    *,
+    spike_scale: int,
+    side_channels: int = 0,
 ) -> Float[Array, " 1"]:
     """`match_gain` of a whole video: tiles with gains of their own would show.
 
@@ -19,6 +23,7 @@ def video_gain(
       blur: (T, H, W, 3) RGB in [0, 1].
       spikes: (T, K, H / s, W / s) rates in spikes per spike frame.
       spike_scale: s, RGB pixels per spike pixel.
+      side_channels: how many of the K, the last ones, are no rates.
 
     Raises:
       ValueError: a value that is not RGB in [0, 1], or no rate.
@@ -27,7 +32,15 @@ def video_gain(
     energy = product = 0.0
     for start in range(0, blur.shape[0], _FRAMES_AT_ONCE):
         stop = min(start + _FRAMES_AT_ONCE, blur.shape[0])
-        rate = read_spikes(spikes, start, stop).mean(axis=1)
+        channels = read_spikes(spikes, start, stop)
+        rates = channels[:, : channels.shape[1] - side_channels]
+        low, high = float(rates.min()), float(rates.max())
+        if low < 0:
+            raise ValueError(
+                "spikes must be rates of at least 0, in spikes per spike frame, for a "
+                f"model that matches their gain; got values from {low:g} to {high:g}."
+            )
+        rate = rates.mean(axis=1)
         frames, height, width = rate.shape
         blocks = (frames, height, spike_scale, width, spike_scale)
         light = (read_frames(blur, start, stop) @ grey).reshape(blocks).mean((2, 4))

@@ -44,7 +44,7 @@ def test_groups_cover_the_parameters_of_the_model(name, recipe):
     model = create_model(
         settings.variant, fusion=settings.fusion, dtype=jnp.dtype(settings.dtype)
     )
-    shape = SpikeShape(config.data.num_bins, config.data.embedded.spike_scale)
+    shape = SpikeShape(num_channels=32, spike_scale=1)
     labels = label_parameters(abstract_params(model, shape), config.optimizer.groups)
     assert set(labels.values()) == set(dict(config.optimizer.groups).values())
     assert set(labels.values()) <= {*config.optimizer.factors, "frozen"}

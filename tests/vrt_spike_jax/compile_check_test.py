@@ -14,6 +14,7 @@ from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
 BATCH, FRAMES, SIZE, BINS, WIDTH = 2, 2, 64, 2, 64
 PIXELS = FRAMES * SIZE * SIZE
+SHAPE = SpikeShape(num_channels=BINS, spike_scale=1)
 
 
 class Net(nn.Module):
@@ -44,16 +45,14 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def config():
     config = base.get_config("smoke")
-    config.data.update(
-        num_frames=FRAMES, crop_size=SIZE, num_bins=BINS, batch_size=BATCH
-    )
+    config.data.update(num_frames=FRAMES, crop_size=SIZE, batch_size=BATCH)
     config.optimizer.groups = (("kernel", "frozen"), (".*", "main"))
     config.eval.update(tile=(FRAMES, SIZE, SIZE), overlap=(0, 0, 0))
     return config.lock()
 
 
 def forward(config, model):
-    return compile_check.forward_program(config, model, Net())
+    return compile_check.forward_program(config, model, Net(), spike_shape=SHAPE)
 
 
 def test_arithmetic_of_the_forward_pass_is_that_of_its_matrix_products(config):
@@ -68,7 +67,7 @@ def test_arithmetic_of_the_forward_pass_is_that_of_its_matrix_products(config):
 
 
 def test_step_computes_no_gradient_of_what_is_frozen(config):
-    program = compile_check.train_program(config, Net(), Net())
+    program = compile_check.train_program(config, Net(), Net(), spike_shape=SHAPE)
     pixels = BATCH * PIXELS
     # Forward, and the gradient of the last layer: its input's is needed by nothing.
     products = 2 * pixels * (4 * WIDTH + 2 * WIDTH * 3)
@@ -102,9 +101,9 @@ def test_memory_is_that_of_the_arrays(config):
 
 
 def test_step_gives_up_its_state_to_the_next(config):
-    program = compile_check.train_program(config, Net(), Net())
+    program = compile_check.train_program(config, Net(), Net(), spike_shape=SHAPE)
     memory = compile_check.compile_program(program).memory
-    state = prepare_run(config, Net()).abstract
+    state = prepare_run(config, Net(), SHAPE).abstract
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     # Frozen parameters among them; only the metrics are outputs of their own.
     assert 0.9 * size < memory.aliased <= size
@@ -113,8 +112,8 @@ def test_step_gives_up_its_state_to_the_next(config):
 
 def test_compiled_step_is_the_one_that_trains(config):
     """So a training after the check finds it in the compilation cache."""
-    program = compile_check.train_program(config, Net(), Net())
-    run = prepare_run(config, Net())
+    program = compile_check.train_program(config, Net(), Net(), spike_shape=SHAPE)
+    run = prepare_run(config, Net(), SHAPE)
     shapes = {
         "blur": (BATCH, FRAMES, SIZE, SIZE, 3),
         "sharp": (BATCH, FRAMES, SIZE, SIZE, 3),
@@ -148,10 +147,10 @@ def macs_of(jaxpr):
 def counted(config, model):
     """(FLOPs reported, multiplications counted equation by equation)."""
     frames, height, width = config.eval.tile
-    params = abstract_params(model, SpikeShape(config.data.num_bins, 1))
+    params = abstract_params(model, SHAPE)
     blur = jax.ShapeDtypeStruct((1, frames, height, width, 3), jnp.float32)
     traced = jax.make_jaxpr(lambda p, x: model.apply({"params": p}, x))(params, blur)
-    program = compile_check.forward_program(config, model, model)
+    program = compile_check.forward_program(config, model, model, spike_shape=SHAPE)
     return compile_check.cost_of(program).flops, macs_of(traced.jaxpr)
 
 
@@ -183,7 +182,9 @@ def test_clip_is_the_one_that_the_task_takes(config, variant, clip, restored):
     changed.eval.tile = (6, 64, 64)
     depths = len(create_model(variant).depths)
     model = create_model(variant, depths=(1,) * depths, max_chunk=UNCHUNKED)
-    lowered = compile_check.forward_program(changed, model, model).lower()
+    lowered = compile_check.forward_program(
+        changed, model, model, spike_shape=SHAPE
+    ).lower()
     assert lowered.args_info[0][1].shape == clip
     assert lowered.out_info.shape == restored
     assert not compile_check.is_trainable(model)

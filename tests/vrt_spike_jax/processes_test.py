@@ -23,6 +23,7 @@ from flax import linen as nn
 from configs import base
 from vrt_spike_jax import sharding
 from vrt_spike_jax.train import train_and_evaluate
+from vrt_spike_jax.train_state import SpikeShape
 
 class Net(nn.Module):
     takes_spikes, size_multiple, min_size, min_frames = True, 8, 64, 2
@@ -53,8 +54,7 @@ class Writer:
     def flush(self): pass
 
 config = base.get_config("smoke")
-config.data.update(num_frames=2, num_bins=2, batch_size=4)
-config.data.embedded.spike_scale = 1
+config.data.update(num_frames=2, batch_size=4)
 config.optimizer.groups = ((".*", "main"),)  # the stand-in has no layers of VRT's
 config.train.update(steps=4, checkpoint_every=2, log_every=1, picture_every=4)
 config.eval.update(tile=(2, 64, 64), overlap=(0, 0, 0))
@@ -66,6 +66,7 @@ test |= dict(name="test", tfp_short=light, tfp_long=light)
 for end in (3, 9):
     try:
         state = train_and_evaluate(config, workdir, model=Net(), writer=Writer(),
+            spike_shape=SpikeShape(num_channels=2, spike_scale=1),
             make_batches=lambda start: batches(start, end), test_clips=[test])
     except Cut:
         continue

@@ -166,13 +166,30 @@ SPIKES = np.ones((2, 3, 16, 16), np.float32)
         (SpikeRate(), _video(2, 16, 32), SPIKES, "16x16 .* exactly 1, 2 or 4"),
         (SpikeRate(), _video(2, 16, 16), SPIKES[0], r"got \(3, 16, 16\)"),
         (SpikeRate(), _video(2, 16, 16), -SPIKES, "at least 0.*from -1 to -1"),
-        (SpikeRate(), _video(2, 16, 16), SPIKES * np.inf, "finite rates"),
+        (SpikeRate(), _video(2, 16, 16), SPIKES * np.inf, "must be finite"),
         (Wrong(), _video(2, 16, 16), None, r"gave \(1, 2, 16, 32, 3\) for"),
     ],
 )
 def test_wrong_videos_are_refused(model, blur, spikes, message):
     with pytest.raises(ValueError, match=message):
         _restore(model, blur, spikes)
+
+
+class SpikesAsTheyCome(Identity):
+    """Shows the mean of the channels, which are no rates of unknown gain."""
+
+    takes_spikes: bool = True
+    matches_gain: bool = False
+
+    def __call__(self, blur, spikes=None):
+        return jnp.broadcast_to(spikes.mean(axis=2)[..., None], blur.shape)
+
+
+def test_a_model_that_matches_no_gain_is_given_none():
+    spikes = np.random.default_rng(3).random((2, 3, 16, 16), np.float32) - 0.2
+    restored = _restore(SpikesAsTheyCome(), _video(2, 16, 16), spikes)
+    expected = np.clip(spikes.mean(axis=1), 0, 1)[..., None] * np.ones(3)
+    np.testing.assert_allclose(restored, expected, atol=1e-6)
 
 
 def test_a_model_that_diverged_is_named():

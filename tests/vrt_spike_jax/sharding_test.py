@@ -70,7 +70,7 @@ labels = {f"{layer}/{kind}": "main" for layer in ("first", "last")
           for kind in ("kernel", "bias")}
 schedule = optimizers.make_schedule(settings, 2)
 optimizer = optimizers.make_optimizer(settings, labels, schedule)
-shape = SpikeShape(num_bins=2, spike_scale=1)
+shape = SpikeShape(num_channels=2, spike_scale=1)
 abstract, create = create_state(model, optimizer, labels, mesh, shape, seed=0)
 step = compile_on(make_train_step(model, optimizer, labels, schedule, seed=0,
     epsilon=1e-3), abstract, mesh)

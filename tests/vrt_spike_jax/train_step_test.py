@@ -10,7 +10,7 @@ from vrt_spike_jax import sharding
 from vrt_spike_jax.train_state import SpikeShape, abstract_params, create_state
 from vrt_spike_jax.train_step import compile_on, make_train_step
 
-SHAPE = SpikeShape(num_bins=2, spike_scale=1)
+SHAPE = SpikeShape(num_channels=2, spike_scale=1)
 SETTINGS = ConfigDict(
     {
         "learning_rate": 1e-2,

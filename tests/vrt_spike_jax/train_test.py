@@ -10,6 +10,7 @@ from flax import linen as nn
 from configs import base
 from vrt_spike_jax.checkpoint import newest_step
 from vrt_spike_jax.train import train_and_evaluate
+from vrt_spike_jax.train_state import SpikeShape
 
 
 class Net(nn.Module):
@@ -46,8 +47,7 @@ class Killed(Exception):
 
 def config_of(steps=6):
     config = base.get_config("smoke")
-    config.data.update(num_frames=2, crop_size=64, num_bins=2, batch_size=1)
-    config.data.embedded.spike_scale = 1
+    config.data.update(num_frames=2, crop_size=64, batch_size=1)
     config.optimizer.groups = ((".*", "main"),)  # the stand-in has no layers of VRT's
     config.train.update(steps=steps, checkpoint_every=2, log_every=1, picture_every=3)
     config.eval.update(tile=(2, 64, 64), overlap=(0, 0, 0))
@@ -86,6 +86,7 @@ def run(workdir, *, batches=None, steps=6, die_after=None):
         config_of(steps),
         workdir,
         model=Net(),
+        spike_shape=SpikeShape(num_channels=2, spike_scale=1),
         make_batches=make_batches,
         test_clips=[test_clip()],
         writer=writer,

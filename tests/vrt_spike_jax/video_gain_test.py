@@ -20,6 +20,15 @@ def test_it_equals_match_gain(frames, scale):
     np.testing.assert_allclose(gain, expected, rtol=1e-5)
 
 
+def test_side_channels_are_no_rates():
+    rng = np.random.default_rng(5)
+    blur = rng.random((5, 16, 24, 3), np.float32)
+    spikes = rng.random((5, 4, 16, 24), np.float32)
+    gain = video_gain(blur, spikes, spike_scale=1, side_channels=1)
+    expected = video_gain(blur, spikes[:, :3], spike_scale=1)
+    np.testing.assert_array_equal(gain, expected)
+
+
 def test_without_a_spike_it_is_one():
     blur = np.ones((2, 8, 8, 3), np.float32)
     assert video_gain(blur, np.zeros((2, 3, 8, 8), np.float32), spike_scale=1) == 1

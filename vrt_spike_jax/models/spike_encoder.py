@@ -11,7 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from einops import rearrange, reduce
+from einops import rearrange, reduce, repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -120,8 +120,8 @@ class SpikeEncoder3D(nn.Module):
     `features`: widths at VRT's scales 1, 1/2, 1/4, 1/8; beside the learnt features of
     each scale stands one more, how the light changes in the exposure. `channels`:
     widths of the VRT stages the outputs go to. `time_strides`: temporal down-sampling
-    of the stem's convolutions; the number of voxel bins must be a multiple of their
-    product.
+    of the stem's convolutions; the number of channels in time, such as voxel bins, must
+    be a multiple of their product.
     """
 
     features: tuple[int, int, int, int]
@@ -133,19 +133,26 @@ class SpikeEncoder3D(nn.Module):
 
     @nn.compact
     def __call__(
-        self, light: Float[Array, "b t k h w"], *, spike_scale: int
+        self,
+        light: Float[Array, "b t k h w"],
+        *,
+        spike_scale: int,
+        side: Float[Array, "b t n h w"] | None = None,
     ) -> list[Float[Array, "b t s h2 w2 c"]]:
         """Encodes gain-matched spike rates.
 
         Args:
-          light: spike rates times gain, in units of the frames' grey value.
+          light: spike rates times gain, in units of the frames' grey value, or another
+            representation of the spikes with channels in time.
           spike_scale: RGB pixels per spike pixel.
+          side: what is known of each pixel for the whole exposure, such as how far to
+            trust it; seen beside the light at every time.
 
         Returns:
           One feature clip per VRT scale, each with the short sub-exposure time axis s.
 
         Raises:
-          ValueError: the number of bins is no multiple of the temporal strides, or
+          ValueError: the number of channels is no multiple of the temporal strides, or
             height or width of a coarser scale is no whole number.
         """
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
@@ -157,8 +164,9 @@ class SpikeEncoder3D(nn.Module):
             total *= stride
         if bins % total:
             raise ValueError(
-                f"spikes have {bins} bins (num_bins); the encoder needs a multiple of "
-                f"{total}, the product of time_strides={self.time_strides}."
+                f"spikes have {bins} channels in time, such as voxel bins; the encoder "
+                f"needs a multiple of {total}, the product of "
+                f"time_strides={self.time_strides}."
             )
         first = SCALES.index(spike_scale)
         coarsest = SCALES[-1] // spike_scale
@@ -170,6 +178,9 @@ class SpikeEncoder3D(nn.Module):
         # A small difference of large numbers: formed before precision is given up.
         change = _change_of_light(rearrange(light, "b t k h w -> (b t) k h w 1"), total)
         change = change.astype(self.dtype)
+        if side is not None:
+            still = repeat(side, "b t n h w -> (b t) k h w n", k=bins)
+            x = jnp.concatenate([x, still.astype(self.dtype)], -1)
         for i, stride in enumerate(self.time_strides):
             stem = Conv3D(
                 self.features[first],

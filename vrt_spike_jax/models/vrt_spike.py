@@ -28,7 +28,11 @@ class VRTSpike(nn.Module):
     """Restores a blurred clip with the spikes recorded during its exposures.
 
     `fusion_places`: before the TMSA groups of the 'encoder' stages, at the decoder's
-    'skips', or 'both'. The other fields are those of SpikeEncoder3D and the fusion.
+    'skips', or 'both'. `matches_gain`: the spikes are rates of unknown threshold, gain
+    and light, and are brought to the light of the frames here; without it they are
+    taken as they come. `side_channels`: how many of their last channels say something
+    of the whole exposure and are no rates, such as the confidence of the low-light
+    noise suppression. The other fields are those of SpikeEncoder3D and the fusion.
     The parameters of `vrt` stand under that name, exactly as VRT names them.
     """
 
@@ -40,6 +44,8 @@ class VRTSpike(nn.Module):
     encoder_blocks: int = 1
     fusion_heads: int = 6
     fusion_window: int = 8
+    matches_gain: bool = True
+    side_channels: int = 0
 
     takes_spikes = True
 
@@ -98,21 +104,34 @@ class VRTSpike(nn.Module):
           blur: blurred RGB frames in [0, 1]; for non-blind denoising a fourth channel
             holds the noise level.
           spikes: per frame, the spike rate (spikes per spike frame) in each bin of its
-            own exposure; h = H / spike_scale.
+            own exposure, or another representation with channels in time, and then
+            the side channels; h = H / spike_scale.
           train: whether stochastic depth is on (needs the `dropout` generator).
           spike_gain: turns rates into light; by default `match_gain` of this clip.
+            Only for a model that matches the gain.
 
         Returns:
           The sharp frames, as VRT gives them: not clipped to [0, 1].
 
         Raises:
-          ValueError: shapes do not fit each other, or the windows of the model.
+          ValueError: shapes do not fit each other, or the windows of the model, or a
+            gain is given to a model that matches none.
         """
         scale = spike_scale_of(spikes.shape, blur.shape)
-        if spike_gain is None:
-            spike_gain = match_gain(spikes, blur[..., :3])
-        light = spikes * spike_gain[:, None, None, None, None]
-        features = self.spike_encoder(light, spike_scale=scale)
+        light, side = spikes, None
+        if self.side_channels:
+            light = spikes[:, :, : -self.side_channels]
+            side = spikes[:, :, -self.side_channels :]
+        if self.matches_gain:
+            if spike_gain is None:
+                spike_gain = match_gain(light, blur[..., :3])
+            light = light * spike_gain[:, None, None, None, None]
+        elif spike_gain is not None:
+            raise ValueError(
+                "spike_gain was given to a model with matches_gain=False, which takes "
+                "the spikes as they come; leave it out."
+            )
+        features = self.spike_encoder(light, spike_scale=scale, side=side)
 
         def fuse(place: str, x: Array) -> Array:
             if place not in self.fusions:

@@ -87,7 +87,7 @@ def test_features_come_at_the_scales_of_vrt(scale):
 
 
 def test_bins_must_fit_the_strides():
-    with pytest.raises(ValueError, match="12 bins.*multiple of 8"):
+    with pytest.raises(ValueError, match="12 channels.*multiple of 8"):
         encode(np.zeros((1, 2, 12, 16, 16)))
 
 

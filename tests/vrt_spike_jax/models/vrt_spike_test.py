@@ -7,6 +7,7 @@ import pytest
 from flax import traverse_util
 
 from vrt_spike_jax import create_model
+from vrt_spike_jax.models.spike_encoder import match_gain
 from vrt_spike_jax.models.vrt_spike import PLACES
 
 RNG = np.random.default_rng(17)
@@ -90,6 +91,38 @@ def test_threshold_and_light_cancel(params, run):
     for factor in (0.25, 1 / 3, 4.0):
         found = run(params, BLUR, SPIKES * factor)
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_spikes_that_are_no_rates_are_taken_as_they_come(params, run):
+    """What the model has matched itself, given to one that matches nothing."""
+    params = opened(params)
+    gain = match_gain(SPIKES, BLUR)
+    model = create_model("tiny", fusion="cross_attn", matches_gain=False)
+    light = SPIKES * gain[:, None, None, None, None]
+    found = model.apply({"params": params}, BLUR, light)
+    np.testing.assert_allclose(found, run(params, BLUR, SPIKES), atol=1e-5)
+    with pytest.raises(ValueError, match="matches_gain=False.*leave it out"):
+        model.apply({"params": params}, BLUR, light, spike_gain=gain)
+
+
+def test_side_channels_are_seen_but_are_no_light():
+    model = create_model("tiny", fusion="cross_attn", side_channels=1)
+    blur, rates = BLUR[..., :32, :], SPIKES[..., :32]
+    side = jnp.asarray(RNG.random((1, 2, 1, 32, 32)), jnp.float32)
+    spikes = jnp.concatenate([rates, side], 2)
+    init = jax.eval_shape(model.init, jax.random.key(0), blur, spikes)
+    keys = jax.random.split(jax.random.key(1), len(jax.tree.leaves(init)))
+    leaves, tree = jax.tree.flatten(init)
+    variables = tree.unflatten(
+        [0.1 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    )
+    run = jax.jit(model.apply, compiler_options=QUICK)
+    found = run(variables, blur, spikes)
+    # Twice the rates are the same light; the side channel stays what it is.
+    twice = jnp.concatenate([2 * rates, side], 2)
+    np.testing.assert_allclose(run(variables, blur, twice), found, atol=1e-5)
+    other = jnp.concatenate([rates, 1 - side], 2)
+    assert np.abs(run(variables, blur, other) - found).max() > 1e-4
 
 
 def test_the_parameters_of_vrt_stand_under_its_name(params):
