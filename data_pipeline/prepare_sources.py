@@ -80,7 +80,7 @@ def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
         make=SpikeSetClips(spike_set, splits, settings),
     )
     total = sum(1 for _ in Path(options.input).rglob("*.dat"))
-    left = total - sum(len(clip.spikes) for clip in every)
+    left = total - len({stream for clip in every for stream in clip.spikes})
     note = (
         f"{left} of {total} streams are in no clip; they are fewer than a clip takes "
         "in a row, or not where the layout has them."

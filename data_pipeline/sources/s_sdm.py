@@ -29,13 +29,12 @@ from data_pipeline.sources.spike_folders import (
     ClipFiles,
     SpikeSet,
     check_set_settings,
-    check_stream,
     join_frames,
-    list_files,
     list_sequences,
-    match_names,
+    match_exposures,
     read_packed,
     read_picture,
+    require_clips,
     spike_record,
 )
 
@@ -77,30 +76,23 @@ def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[Clip
     settings = check_sdm_settings(settings)
     folder = root / split
     length = settings["exposure"] + 2 * settings["pad"]
+    step = settings["period"] // settings["spikes_per_frame"]
     clips = []
     for sequence in list_sequences({"spike folder": folder / "spike_data"}, _LAYOUT):
-        spikes = list_files(folder / "spike_data" / sequence, ".dat", _LAYOUT)
-        blur = list_files(folder / "blur_data" / sequence, ".png", _LAYOUT)
-        sharp = list_files(folder / "sharp_data" / sequence, ".png", _LAYOUT)
-        kinds = {"stream": spikes, "blur": blur, "sharp": sharp}
-        frames = {}
-        for name in match_names(kinds, spare=("blur", "sharp")):
-            count = check_stream(spikes[name], settings)
-            if count != length:
-                raise ValueError(
-                    f"{spikes[name]} holds {count} spike frames, but exposure="
-                    f"{settings['exposure']} with pad={settings['pad']} on both sides "
-                    f"takes {length}; check these, spike_height and spike_width."
-                )
-            files = ClipFiles(name, (spikes[name],), (blur[name],), (sharp[name],))
-            frames[name] = files
-        step = settings["period"] // settings["spikes_per_frame"]
-        clips += join_frames(frames, sequence, settings["num_frames"], step=step)
-    if not clips:
-        raise ValueError(
-            f"No sequence of {folder} has {settings['num_frames']} exposures in a row; "
-            "take a smaller num_frames."
+        frames = match_exposures(
+            *(
+                folder / f"{kind}_data" / sequence
+                for kind in ("spike", "blur", "sharp")
+            ),
+            settings,
+            length=length,
+            reason=f"exposure={settings['exposure']} with pad={settings['pad']} on "
+            f"both sides takes {length}; check these, spike_height and spike_width.",
+            layout=_LAYOUT,
+            spare=("blur", "sharp"),
         )
+        clips += join_frames(frames, sequence, settings["num_frames"], step=step)
+    require_clips(clips, folder, settings["num_frames"])
     return clips
 
 

@@ -31,9 +31,13 @@ class ClipFiles:
     """The files of one clip, a frame each, in the order of time."""
 
     name: str
-    spikes: tuple[Path, ...]
+    spikes: tuple[Path, ...] = ()
     blur: tuple[Path, ...] = ()
     sharp: tuple[Path, ...] = ()
+
+    def sources(self) -> tuple[Path, ...]:
+        """Everything that the clip is made from: files, or folders of pictures."""
+        return (*self.spikes, *self.blur, *self.sharp)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +52,28 @@ class SpikeSet:
             the settings to the clips; it looks at every file's name and size.
         make: from the files of a clip and the settings to its record.
         splits_in: the folder of the root that train and test lie in.
+        split_folders: the folders in there that tell of train and of test.
+        check: from the settings to checked ones; their table and above 0 where None.
     """
 
     version: str
     settings: Mapping[str, type]
     defaults: Mapping[str, Any]
-    find: Callable[[Path, str, Mapping[str, Any]], list[ClipFiles]]
-    make: Callable[[ClipFiles, Mapping[str, Any]], Record]
+    find: Callable[[Path, str, Mapping[str, Any]], Sequence[ClipFiles]]
+    make: Callable[[Any, Mapping[str, Any]], Record]
     splits_in: str = ""
+    split_folders: tuple[str, str] = SPLITS
+    check: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+
+    def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the settings as plain values.
+
+        Raises:
+            ValueError: one is missing, unknown or out of its range.
+        """
+        if self.check is not None:
+            return self.check(settings)
+        return check_set_settings(settings, self.settings)
 
 
 def check_set_settings(
@@ -83,7 +101,7 @@ def check_set_settings(
 
 def find_splits(
     spike_set: SpikeSet, root: str | Path, settings: Mapping[str, Any]
-) -> dict[str, list[ClipFiles]]:
+) -> dict[str, Sequence[ClipFiles]]:
     """Finds the clips of a data set, of train and test where it has both.
 
     Returns:
@@ -99,20 +117,22 @@ def find_splits(
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     parent = folder / spike_set.splits_in
-    there = [split for split in SPLITS if (parent / split).is_dir()]
+    names = spike_set.split_folders
+    there = [name for name in names if (parent / name).is_dir()]
     if len(there) == 1:
         raise ValueError(
-            f"{parent} holds {there[0]} but not the other of train and test; complete "
-            f"it, or take what {there[0]} holds out of that folder to split its clips."
+            f"{parent} holds {there[0]} but not the other of {' and '.join(names)}; "
+            f"complete it, or take what {there[0]} holds out of that folder to split "
+            "its clips."
         )
     if there:
-        return {split: spike_set.find(folder, split, settings) for split in there}
+        return {split: spike_set.find(folder, split, settings) for split in SPLITS}
     return {"all": spike_set.find(folder, "", settings)}
 
 
 def split_clips(
-    found: Mapping[str, list[ClipFiles]], test_clips: int | None
-) -> dict[str, list[ClipFiles]]:
+    found: Mapping[str, Sequence[ClipFiles]], test_clips: int | None
+) -> dict[str, Sequence[ClipFiles]]:
     """Keeps the data set's own split, or sets the last clips aside for the test.
 
     Args:
@@ -141,7 +161,14 @@ def split_clips(
 
 def identity(root: str | Path, clips: Iterable[ClipFiles]) -> str:
     """Names the state of all files: others under the same names are another set."""
-    files = (file for c in clips for file in (*c.spikes, *c.blur, *c.sharp))
+    sources = dict.fromkeys(source for clip in clips for source in clip.sources())
+    files = (
+        file
+        for source in sources
+        for file in (
+            video_files.list_pictures(source) if source.is_dir() else (source,)
+        )
+    )
     states = [
         (str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns)
         for file in files
@@ -172,7 +199,12 @@ def list_sequences(kinds: Mapping[str, Path], layout: str) -> list[str]:
 
 
 def join_frames(
-    frames: Mapping[str, ClipFiles], sequence: str, num_frames: int, *, step: int
+    frames: Mapping[str, ClipFiles],
+    sequence: str,
+    num_frames: int,
+    *,
+    step: int,
+    lead: int = 0,
 ) -> list[ClipFiles]:
     """Joins frames that follow each other in a sequence to clips.
 
@@ -183,6 +215,7 @@ def join_frames(
         sequence: its name.
         num_frames: of a clip.
         step: from the number of one frame to that of the next.
+        lead: frames before its first whose spikes a clip takes as well.
 
     Raises:
         ValueError: a name is not a number.
@@ -199,18 +232,72 @@ def join_frames(
         if run and int(name) != int(run[-1]) + step:
             run = []
         run.append(name)
-        if len(run) == num_frames:
+        if len(run) == lead + num_frames:
             parts = [frames[number] for number in run]
             clips.append(
                 ClipFiles(
-                    f"{sequence}-{run[0]}",
+                    f"{sequence}-{run[lead]}",
                     tuple(path for part in parts for path in part.spikes),
-                    tuple(path for part in parts for path in part.blur),
-                    tuple(path for part in parts for path in part.sharp),
+                    tuple(path for part in parts[lead:] for path in part.blur),
+                    tuple(path for part in parts[lead:] for path in part.sharp),
                 )
             )
-            run = []
+            run = run[num_frames:]
     return clips
+
+
+def match_exposures(
+    streams: Path,
+    blur: Path,
+    sharp: Path,
+    settings: Mapping[str, Any],
+    *,
+    length: int,
+    reason: str,
+    layout: str,
+    spare: Sequence[str] = (),
+) -> dict[str, ClipFiles]:
+    """Matches the stream of each exposure with its blurred and its sharp picture.
+
+    Args:
+        streams: folder of .dat files, an exposure each.
+        blur: folder of .png files.
+        sharp: folder of .png files.
+        settings: with the geometry.
+        length: spike frames of every stream.
+        reason: ends the sentence on a stream of another length.
+        layout: a sentence that says what the data set looks like.
+        spare: of 'blur' and 'sharp', those that may have pictures without a stream.
+
+    Returns:
+        Name -> the files of a frame.
+
+    Raises:
+        FileNotFoundError: a folder or a partner of a file is missing.
+        ValueError: a stream is of another length or does not fit the geometry.
+    """
+    kinds = {
+        "stream": list_files(streams, ".dat", layout),
+        "blur": list_files(blur, ".png", layout),
+        "sharp": list_files(sharp, ".png", layout),
+    }
+    frames = {}
+    for name in match_names(kinds, spare=spare):
+        stream, *pictures = (files[name] for files in kinds.values())
+        count = check_stream(stream, settings)
+        if count != length:
+            raise ValueError(f"{stream} holds {count} spike frames, but {reason}")
+        frames[name] = ClipFiles(name, (stream,), *((path,) for path in pictures))
+    return frames
+
+
+def require_clips(clips: Sequence[ClipFiles], folder: Path, num_frames: int) -> None:
+    """Raises a ValueError unless a sequence of the folder was as long as a clip."""
+    if not clips:
+        raise ValueError(
+            f"No sequence of {folder} has {num_frames} blurred frames in a row; take a "
+            "smaller num_frames."
+        )
 
 
 def list_files(folder: Path, suffix: str, layout: str) -> dict[str, Path]:

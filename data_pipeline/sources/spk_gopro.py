@@ -5,22 +5,26 @@
     ROOT/GOPRO_Large_spike_seq/train/GOPRxxxx_yy_zz/spike/000047.dat
 
 and the same with test. Pictures are 720x1280. A .dat is 360x640, rows bottom-up, of 8
-spike frames for each of the yy frames of 240 per second that the blur is the mean of:
-its exposure is the whole .dat (spike_facts 0 trap 1, 1.4).
+spike frames for each of the yy frames of 240 per second that a blur is the mean of
+(spike_facts 0 trap 1, 1.4).
 
-Blurred frames of a sequence are numbered one by one and do not overlap in time, so a
-clip joins the streams of `num_frames` in a row. Each was simulated by itself: at a seam
-a pixel's charge starts anew. What is left of a sequence is left out.
+SpkDeblurNet cut the .dat of a sequence out of one stream over its GOPRO_Large_all, one
+after the other from its beginning. Joined again they are that stream: spike frame 8 j
+is frame j, which the 7 after it lead on to the next. The blurred frames lie elsewhere
+in it, as gopro_frames.py tells: around frame yy // 2 - zz of every yy, so 3 + 8 zz
+spike frames earlier than their .dat. `exposure` and `sharp_time` say so, and the sharp
+frame is in the middle. (That is read from the published code and the search for equal
+pictures; the whole .dat, or its middle 56 frames, is what SpkDeblurNet pairs.)
 
-The sharp frame is taken to be in the middle of the exposure. With yy even the middle
-falls between two frames and the sharp one is half a frame, 4 spike frames, beside it.
+A clip joins the streams of `num_frames` blurred frames in a row and what its first
+exposure needs of the one before, so the first blurred frame of a row is in no clip.
+What is left of a sequence is left out.
 
 The spikes are of gamma-coded grey. blur_gamma is the mean of linear light, so the long
 TFP is not its grey and what relies on that (gain match, blur x short / long) is off
 where things move; blur is the mean of gamma-coded light and agrees (spike_facts 1.4).
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,20 +32,20 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.choices import unknown_name
-from data_pipeline.exposure import exposure_windows
+from data_pipeline.exposure import MARGIN, exposure_windows
 from data_pipeline.records import Record
+from data_pipeline.sources.gopro_frames import FRAMES_PER_SECOND, sequence_of
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
     ClipFiles,
     SpikeSet,
     check_set_settings,
-    check_stream,
     join_frames,
-    list_files,
     list_sequences,
-    match_names,
+    match_exposures,
     read_packed,
     read_picture,
+    require_clips,
     spike_record,
 )
 
@@ -67,8 +71,6 @@ BLUR_KINDS = {
     "of gamma-coded grey, so their mean is not its grey",
     "blur": "blur: mean of gamma-coded light, 8 bits",
 }
-_FRAMES_PER_SECOND = 240
-_SEQUENCE = re.compile(r"GOPR\d+_(\d+)_\d+")
 _LAYOUT = (
     "Spk-GoPro has GOPRO_Large/SPLIT/GOPRxxxx_yy_zz/{blur_gamma,sharp}/NUMBER.png and "
     "GOPRO_Large_spike_seq/SPLIT/GOPRxxxx_yy_zz/spike/NUMBER.dat."
@@ -89,29 +91,21 @@ def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[Clip
     clips = []
     kinds = {"picture folder": pictures, "spike folder": streams}
     for sequence in list_sequences(kinds, _LAYOUT):
-        length = exposure_of(sequence, settings)
-        spikes = list_files(streams / sequence / "spike", ".dat", _LAYOUT)
-        folder = pictures / sequence
-        blur = list_files(folder / settings["blur_folder"], ".png", _LAYOUT)
-        sharp = list_files(folder / "sharp", ".png", _LAYOUT)
-        frames = {}
-        for name in match_names({"stream": spikes, "blur": blur, "sharp": sharp}):
-            count = check_stream(spikes[name], settings)
-            if count != length:
-                raise ValueError(
-                    f"{spikes[name]} holds {count} spike frames, but the exposures of "
-                    f"{sequence} take {length} at spikes_per_frame="
-                    f"{settings['spikes_per_frame']}; check spike_height, spike_width "
-                    "and spikes_per_frame."
-                )
-            files = ClipFiles(name, (spikes[name],), (blur[name],), (sharp[name],))
-            frames[name] = files
-        clips += join_frames(frames, sequence, settings["num_frames"], step=1)
-    if not clips:
-        raise ValueError(
-            f"No sequence of {pictures} has {settings['num_frames']} blurred frames in "
-            "a row; take a smaller num_frames."
+        length = sequence_of(sequence).period(settings["spikes_per_frame"])
+        frames = match_exposures(
+            streams / sequence / "spike",
+            pictures / sequence / settings["blur_folder"],
+            pictures / sequence / "sharp",
+            settings,
+            length=length,
+            reason=f"each of {sequence} takes {length} at spikes_per_frame="
+            f"{settings['spikes_per_frame']}; check spike_height, spike_width and "
+            "spikes_per_frame.",
+            layout=_LAYOUT,
         )
+        # The stream before tells what the first exposure sees before its own begins.
+        clips += join_frames(frames, sequence, settings["num_frames"], step=1, lead=1)
+    require_clips(clips, pictures, settings["num_frames"] + 1)
     return clips
 
 
@@ -122,40 +116,33 @@ def make_clip(files: ClipFiles, settings: Mapping[str, Any]) -> Record:
         ValueError: a file cannot be read or does not fit.
     """
     settings = check_gopro_settings(settings)
-    scale, count = settings["spike_scale"], len(files.spikes)
+    scale, count = settings["spike_scale"], len(files.blur)
     size = (settings["spike_height"] * scale, settings["spike_width"] * scale)
-    sequence = files.name.rpartition("-")[0]
-    length = exposure_of(sequence, settings)
-    exposure = exposure_windows(count, first_start=0, exposure=length, period=length)
+    sequence = sequence_of(files.name.rpartition("-")[0])
+    rate = settings["spikes_per_frame"]
+    period, length = sequence.period(rate), sequence.exposure(rate)
+    # In spike frames from where the .dat of the first blurred frame begins.
+    start = rate * sequence.middle(0) - length // 2
+    lead = min(period, max(0, MARGIN - start))
+    before, *own = (read_packed(path, settings) for path in files.spikes)
+    exposure = exposure_windows(
+        count, first_start=lead + start, exposure=length, period=period
+    )
     return spike_record(
         name=files.name,
         blur=np.stack([read_picture(path, size) for path in files.blur]),
         sharp=np.stack([read_picture(path, size) for path in files.sharp]),
-        spikes=np.concatenate([read_packed(path, settings) for path in files.spikes]),
+        spikes=np.concatenate([before[period - lead :], *own]),
         exposure=exposure,
         sharp_time=exposure.mean(axis=1),
         spike_scale=scale,
         transfer="gamma",
         blur_kind=BLUR_KINDS[settings["blur_folder"]],
-        source=f"Spk-GoPro {sequence}, the streams of {count} exposures joined",
+        source=f"Spk-GoPro {sequence.name}, the streams of {count} blurred frames "
+        "joined",
         licence="none stated (SpkDeblurNet)",
-        spike_rate=_FRAMES_PER_SECOND * settings["spikes_per_frame"],
+        spike_rate=FRAMES_PER_SECOND * rate,
     )
-
-
-def exposure_of(sequence: str, settings: Mapping[str, Any]) -> int:
-    """Returns the spike frames of an exposure, as the name of its sequence says.
-
-    Raises:
-        ValueError: the name is not GOPRxxxx_yy_zz, or yy is 0.
-    """
-    match = _SEQUENCE.fullmatch(sequence)
-    if match is None or not int(match[1]):
-        raise ValueError(
-            f"The sequence {sequence} is not named GOPRxxxx_yy_zz, yy being the frames "
-            "of a blur; only Spk-GoPro's own sequences can be read."
-        )
-    return int(match[1]) * int(settings["spikes_per_frame"])
 
 
 def check_gopro_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,5 +160,5 @@ def check_gopro_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 SPK_GOPRO = SpikeSet(
-    "1", SETTINGS, DEFAULTS, find_clips, make_clip, splits_in="GOPRO_Large"
+    "2", SETTINGS, DEFAULTS, find_clips, make_clip, splits_in="GOPRO_Large"
 )

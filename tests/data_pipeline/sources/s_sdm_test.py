@@ -169,7 +169,7 @@ SEQUENCE = "GOPR0001_11_00"
         (None, {"period": 8}, "period must be between the exposure"),
         (None, {"period": 16}, "period must be between the exposure"),
         (None, {"period": 11}, "period must be a multiple of spikes_per_frame"),
-        (None, {"num_frames": 4}, "has 4 exposures in a row"),
+        (None, {"num_frames": 4}, "has 4 blurred frames in a row"),
         (None, {"white_rate": 1.0}, "--white_rate has no meaning"),
     ],
 )

@@ -9,18 +9,20 @@ import pytest
 
 from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
+from data_pipeline.sources.gopro_frames import sequence_of
 from data_pipeline.sources.spike_folders import find_splits
-from data_pipeline.sources.spk_gopro import DEFAULTS, SPK_GOPRO, exposure_of
+from data_pipeline.sources.spk_gopro import DEFAULTS, SPK_GOPRO
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
 from public_sets import Prepare
 
 SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "num_frames": 2}
-# sequence -> (split, numbers of its blurred frames)
+# sequence -> (split, numbers of its blurred frames, where the exposure of the first of
+# them begins in the stream: 8 (yy // 2 - zz) less half of its 8 yy - 1 spike frames)
 SEQUENCES = {
-    "GOPR0001_03_00": ("train", (47, 48, 49, 50, 52)),
-    "GOPR0003_05_01": ("train", (7, 8, 9)),
-    "GOPR0002_04_00": ("test", (1, 2)),
+    "GOPR0001_03_00": ("train", (47, 48, 49, 50, 51, 53), -3),
+    "GOPR0003_05_02": ("train", (7, 8, 9), -19),
+    "GOPR0002_07_01": ("test", (1, 2, 3), -11),
 }
 
 
@@ -32,28 +34,41 @@ def light_of(sequence: str, number: int) -> np.ndarray:
     return np.repeat(cells.repeat(2, axis=0).repeat(2, axis=1), 3, axis=2)
 
 
+def stream_of(sequence: str, last: int) -> np.ndarray:
+    """One stream over the sequence, whose scene changes between the exposures."""
+    _, numbers, start = SEQUENCES[sequence]
+    period = 8 * int(sequence[9:11])
+    camera = SpikeCamera(
+        threshold=1.0, gain=0.5, phase=np.full((6, 12), 0.5, np.float32)
+    )
+    frames = []
+    for time in range(period * (last + 1 - numbers[0])):
+        light = light_of(sequence, numbers[0] + (time - start) // period)
+        frames.append(camera.read(light[::2, ::2, 0].astype(np.float32) / 255))
+    return np.stack(frames).astype(np.uint8)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A miniature of Spk-GoPro whose scene stands still in every exposure."""
     root = tmp_path / "spk"
-    for sequence, (split, numbers) in SEQUENCES.items():
+    for sequence, (split, numbers, _) in SEQUENCES.items():
         pictures = root / "GOPRO_Large" / split / sequence
         streams = root / "GOPRO_Large_spike_seq" / split / sequence / "spike"
         for folder in (pictures / "blur_gamma", pictures / "blur", pictures / "sharp"):
             folder.mkdir(parents=True)
         streams.mkdir(parents=True)
+        stream = stream_of(sequence, numbers[-1])
+        period = 8 * int(sequence[9:11])
         for number in numbers:
             light = light_of(sequence, number)
             for kind, change in (("blur_gamma", 1), ("blur", 0), ("sharp", 0)):
                 picture = light ^ np.uint8(change)  # a level apart, to be told apart
                 cv2.imwrite(str(pictures / kind / f"{number:06d}.png"), picture)
-            camera = SpikeCamera(
-                threshold=1.0, gain=0.5, phase=np.full((6, 12), 0.5, np.float32)
+            first = period * (number - numbers[0])
+            write_dat(
+                streams / f"{number:06d}.dat", stream[first : first + period], flip=True
             )
-            grey = light[::2, ::2, 0].astype(np.float32) / np.float32(255)
-            count = 8 * int(sequence[9:11])
-            spikes = np.stack([camera.read(grey) for _ in range(count)])
-            write_dat(streams / f"{number:06d}.dat", spikes.astype(np.uint8), flip=True)
     (root / "GOPRO_Large" / "train" / ".DS_Store").touch()
     return root
 
@@ -67,33 +82,42 @@ def test_every_exposure_sees_the_spikes_of_its_light(
     root: Path, tmp_path: Path, blur_folder: str, capsys: Any
 ) -> None:
     assert run(root, tmp_path / "out", blur_folder=blur_folder) == 0
-    assert "2 of 10 streams are in no clip" in capsys.readouterr().err
+    assert "1 of 12 streams are in no clip" in capsys.readouterr().err
     train, test = (built(tmp_path / "out", split) for split in ("train", "test"))
-    # A gap ends a run, and what is left of a sequence is left out.
-    starts = {
-        "GOPR0001_03_00-000047": (47, 24),
-        "GOPR0001_03_00-000049": (49, 24),
-        "GOPR0003_05_01-000007": (7, 40),
-        "GOPR0002_04_00-000001": (1, 32),
+    # The first of a row only tells what the next exposure sees before its .dat begins.
+    # A gap ends a row, and what is left of a sequence is left out.
+    names = {
+        "GOPR0001_03_00-000048": 48,
+        "GOPR0001_03_00-000050": 50,
+        "GOPR0003_05_02-000008": 8,
+        "GOPR0002_07_01-000002": 2,
     }
-    assert [r["name"] for r in train] == list(starts)[:3]
-    assert [r["name"] for r in test] == list(starts)[3:]
+    assert [r["name"] for r in train] == list(names)[:3]
+    assert [r["name"] for r in test] == list(names)[3:]
     for record in [*train, *test]:
-        first, length = starts[record["name"]]
-        sequence = record["name"][:14]
+        first, sequence = names[record["name"]], record["name"][:14]
+        period, start = 8 * int(sequence[9:11]), SEQUENCES[sequence][2]
         light = [light_of(sequence, number) for number in (first, first + 1)]
         np.testing.assert_array_equal(record["sharp"], light)
         change = np.uint8(blur_folder == "blur_gamma")
         np.testing.assert_array_equal(record["blur"], np.bitwise_xor(light, change))
+        lead = min(period, 16 - start)
         windows = record["exposure"].astype(int)
-        assert windows.tolist() == [[0, length], [length, 2 * length]]
-        assert record["sharp_time"].tolist() == [length / 2, 3 * length / 2]
+        begins = np.array([lead + start, lead + start + period])
+        assert windows.tolist() == np.stack([begins, begins + period - 1], 1).tolist()
+        # The sharp frame is frame yy // 2 - zz of every yy, and that is spike frame 8
+        # times as many after the beginning of its .dat.
+        middle = 8 * (int(sequence[9:11]) // 2 - int(sequence[12:14])) + 0.5
+        assert record["sharp_time"].tolist() == [lead + middle, lead + middle + period]
+        np.testing.assert_array_equal(record["sharp_time"], windows.mean(axis=1))
         spikes = unpack_spikes(record["spikes"], 12)
-        assert spikes.shape == (2 * length, 6, 12)
-        for (start, end), frame in zip(windows, light, strict=True):
-            seen = spikes[start:end].mean(axis=0) / 0.5
+        at = period * (first - SEQUENCES[sequence][1][0])
+        stream = stream_of(sequence, first + 1)
+        np.testing.assert_array_equal(spikes, stream[at - lead :])
+        for (begin, end), frame in zip(windows, light, strict=True):
+            seen = spikes[begin:end].mean(axis=0) / 0.5
             error = np.abs(seen - frame[::2, ::2, 0] / 255)
-            assert error.max() <= 1 / (0.5 * length)
+            assert error.max() <= 1 / (0.5 * (period - 1)) + 1e-6
         assert record["spike_scale"] == 2
         assert record["spike_rate"] == 1920
         assert record["transfer"] == "gamma"
@@ -129,8 +153,9 @@ def test_flip_is_what_the_setting_says(root: Path) -> None:
 
 
 def test_exposures_of_the_published_set() -> None:
-    lengths = [exposure_of(f"GOPR0372_{n}_00", DEFAULTS) for n in ("07", "11", "13")]
-    assert lengths == [56, 88, 104]  # spike_facts 1.4
+    names = ("GOPR0372_07_00", "GOPR0384_11_00", "GOPR0378_13_00")
+    periods = [sequence_of(name).period(8) for name in names]
+    assert periods == [56, 88, 104]  # spike_facts 1.4
 
 
 TRAIN = "GOPRO_Large/train/GOPR0001_03_00"
@@ -146,11 +171,11 @@ TRAIN = "GOPRO_Large/train/GOPR0001_03_00"
         ("GOPRO_Large_spike_seq/test", {}, "There is no folder"),
         ("GOPRO_Large", {}, "There is no folder"),
         ("GOPRO_Large/test", {}, "holds train but not the other"),
-        (None, {"spikes_per_frame": 4}, "holds 24 spike frames, but the exposures"),
+        (None, {"spikes_per_frame": 4}, "holds 24 spike frames, but each of"),
         (None, {"spike_width": 20}, "not a whole number of 6x20"),
         (None, {"spike_scale": 4}, "is 12x24, but 24x48"),
         (None, {"spike_scale": 3}, "spike_scale must be one of"),
-        (None, {"num_frames": 5}, "has 5 blurred frames in a row"),
+        (None, {"num_frames": 5}, "has 6 blurred frames in a row"),
         (None, {"blur_folder": "blur_gama"}, "Did you mean 'blur_gamma'"),
     ],
 )
@@ -172,9 +197,20 @@ def test_mistakes_are_one_sentence_and_no_data_set(
     assert not list(tmp_path.glob("out/spike_deblur/*/*.*.*/*"))
 
 
-def test_a_sequence_of_another_name_is_refused(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("walk", "walk is not named GOPRxxxx_yy_zz"),
+        ("GOPR0002_04_00", "of an even number it is not known which one is sharp"),
+        ("GOPR0002_00_00", "0 frames make a blur"),
+        ("GOPR0002_07_07", "7 frames are missing of a blur of 7"),
+    ],
+)
+def test_a_sequence_whose_frames_are_not_known_is_refused(
+    root: Path, name: str, message: str
+) -> None:
     for tree in ("GOPRO_Large", "GOPRO_Large_spike_seq"):
         place = root / tree / "test"
-        (place / "GOPR0002_04_00").rename(place / "walk")
-    with pytest.raises(ValueError, match="walk is not named GOPRxxxx_yy_zz"):
+        (place / "GOPR0002_07_01").rename(place / name)
+    with pytest.raises(ValueError, match=message):
         find_splits(SPK_GOPRO, root, DEFAULTS | SMALL)
