@@ -45,6 +45,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "max_blur": (12.0, "RGB pixels the camera moves in one exposure, at most"),
     "spike_height": (None, "spike pixels of a public data set"),
     "spike_width": (None, "spike pixels of a public data set"),
+    "trust_size": (False, "true where both are right though they look swapped"),
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "white_rate": (0.6, "spikes per spike frame at white"),
     "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
@@ -136,7 +137,7 @@ def _check_applies(options: argparse.Namespace) -> None:
                 f"--source={options.source} is a data set to train on; it takes "
                 "--layout=records only."
             )
-        takes = {*SPIKE_SETS[options.source].settings, "test_clips"}
+        takes = {*SPIKE_SETS[options.source].settings, "test_clips", "trust_size"}
         if options.input is None:
             raise ValueError(
                 f"--source={options.source} needs --input, the folder of the data set."

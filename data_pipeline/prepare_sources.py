@@ -15,6 +15,7 @@ from data_pipeline.records import Record
 from data_pipeline.sources import embedded, spike_folders, video_folder
 from data_pipeline.sources.spike_folders import ClipFiles, SpikeSet
 from data_pipeline.spike_deblur import Source, embedded_source
+from data_pipeline.stream_check import check_streams
 from data_pipeline.video_files import VideoReader, list_pictures
 
 
@@ -68,6 +69,12 @@ def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
     found = spike_folders.find_splits(spike_set, options.input, settings)
     splits = spike_folders.split_clips(found, options.test_clips)
     every = [clip for split in spike_folders.SPLITS for clip in splits[split]]
+    check_streams(
+        dict.fromkeys(path for clip in every for path in clip.spikes),
+        settings["spike_height"],
+        settings["spike_width"],
+        trust_size=bool(options.trust_size),
+    )
     source = Source(
         name=options.source,
         version=spike_set.version,

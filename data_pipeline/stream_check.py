@@ -1,5 +1,6 @@
 """What tells a stream that cannot be meant: no spike at all, or rows cut wrongly."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from data_pipeline.spike_dat import SpikeDat
 from data_pipeline.spike_files import SpikeStream
 
 _SAMPLES = 16  # places where a spike is looked for before all of the stream is read
-_LOOK = 2**26  # spike pixels looked at in one of them
+_SAMPLE_PIXELS = 2**20  # spike pixels looked at in one of them
+_BLOCK_PIXELS = 2**26  # and at a time where all of the stream is read
 _PICTURES = 4  # mean pictures that the order of height and width is judged by
 _PICTURE_FRAMES = 128  # spike frames in each
 _PICTURE_PIXELS = 2**25  # spike pixels read for one, at most
 _FEWEST_PIXELS = 1024  # of a frame, below which chance looks like evidence
+_JUDGED = 3  # streams of a data set that the order is judged by
 _MARGIN = 2.0  # by which evidence has to exceed what a picture of even rows could show
 
 
@@ -26,11 +29,12 @@ def require_spikes(stream: SpikeStream, name: str | Path) -> None:
         ValueError: no pixel fires in any spike frame.
     """
     count, height, width = stream.shape
-    length = max(1, _LOOK // (height * width))
+    length = max(1, _SAMPLE_PIXELS // (height * width))
     last = max(0, count - length)
     for start in np.unique(np.linspace(0, last, _SAMPLES).astype(int)).tolist():
         if _any_spike(stream, start, min(start + length, count)):
             return
+    length = max(1, _BLOCK_PIXELS // (height * width))
     starts = range(0, count, length)
     for start in tqdm(starts, desc=f"Looking for a spike in {name}", delay=2):
         if _any_spike(stream, start, min(start + length, count)):
@@ -93,6 +97,28 @@ def require_size_as_said(
             f"{height}x{width}: pixels below each other differ {times} less so; swap "
             f"height and width, or, where they are right, {insist}."
         )
+
+
+def check_streams(
+    paths: Iterable[Path], height: int, width: int, *, trust_size: bool
+) -> None:
+    """Checks the .dat of a data set, all of one size, before anything is made of them.
+
+    Args:
+        paths: of the streams; all must hold a spike, the first few are judged by
+            whether height and width were swapped.
+        height: spike pixels.
+        width: spike pixels.
+        trust_size: whether height and width are right though they look swapped.
+
+    Raises:
+        ValueError: a stream holds no spike, or height and width look swapped.
+    """
+    streams = list(paths)
+    for path in tqdm(streams, desc="Checking streams", unit="stream", delay=2):
+        require_spikes(SpikeDat(path, height, width, flip=False), path)
+    for path in streams[: 0 if trust_size else _JUDGED]:
+        require_size_as_said(path, height, width, insist="add --trust_size=true")
 
 
 def _fits_swapped(height: int, width: int, layout: str) -> bool:
