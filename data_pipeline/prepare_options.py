@@ -13,6 +13,7 @@ from data_pipeline.sources import (
     spike_zoo,
     spk_gopro,
     video_folder,
+    spk_x4k,
 )
 
 # Public data sets, each in the folder layout that its file describes.
@@ -20,6 +21,7 @@ SPIKE_SETS = {
     "spike_zoo": spike_zoo.SPIKE_ZOO,
     "spk_gopro": spk_gopro.SPK_GOPRO,
     "s_sdm": s_sdm.S_SDM,
+    "spk_x4k": spk_x4k.SPK_X4K,
     "rsb": rsb.RSB,
 }
 SOURCES = ("embedded", "video", *SPIKE_SETS)
@@ -47,6 +49,8 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "spike_width": (None, "spike pixels of a public data set"),
     "trust_size": (False, "true where both are right though they look swapped"),
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
+    "test_spike_height": (None, "spike pixels of its test split, where others"),
+    "test_spike_width": (None, "spike pixels of its test split, where others"),
     "white_rate": (0.6, "spikes per spike frame at white"),
     "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
     "pad": (None, "spike frames of a stream before its exposure, and after it"),

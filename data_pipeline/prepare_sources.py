@@ -62,19 +62,16 @@ def _embedded(options: argparse.Namespace) -> Source:
 def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
     spike_set = SPIKE_SETS[options.source]
     given = {name: getattr(options, name) for name in spike_set.settings}
-    settings = spike_folders.check_set_settings(
-        {n: spike_set.defaults[n] if v is None else v for n, v in given.items()},
-        spike_set.settings,
+    defaults = {**chosen(options, list(spike_set.settings)), **spike_set.defaults}
+    settings = spike_set.checked(
+        {n: defaults[n] if v is None else v for n, v in given.items()}
     )
     found = spike_folders.find_splits(spike_set, options.input, settings)
     splits = spike_folders.split_clips(found, options.test_clips)
     every = [clip for split in spike_folders.SPLITS for clip in splits[split]]
-    check_streams(
-        dict.fromkeys(path for clip in every for path in clip.spikes),
-        settings["spike_height"],
-        settings["spike_width"],
-        trust_size=bool(options.trust_size),
-    )
+    streams = spike_set.streams(every, settings)
+    for size, paths in streams.items():
+        check_streams(paths, *size, trust_size=bool(options.trust_size))
     source = Source(
         name=options.source,
         version=spike_set.version,
@@ -87,7 +84,7 @@ def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
         make=SpikeSetClips(spike_set, splits, settings),
     )
     total = sum(1 for _ in Path(options.input).rglob("*.dat"))
-    left = total - len({stream for clip in every for stream in clip.spikes})
+    left = total - sum(len(paths) for paths in streams.values())
     note = (
         f"{left} of {total} streams are in no clip; they are fewer than a clip takes "
         "in a row, or not where the layout has them."

@@ -80,10 +80,9 @@ def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[Clip
     clips = []
     for sequence in list_sequences({"spike folder": folder / "spike_data"}, _LAYOUT):
         frames = match_exposures(
-            *(
-                folder / f"{kind}_data" / sequence
-                for kind in ("spike", "blur", "sharp")
-            ),
+            folder / "spike_data" / sequence,
+            folder / "blur_data" / sequence,
+            folder / "sharp_data" / sequence,
             settings,
             length=length,
             reason=f"exposure={settings['exposure']} with pad={settings['pad']} on "

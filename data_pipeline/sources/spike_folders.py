@@ -54,6 +54,8 @@ class SpikeSet:
         splits_in: the folder of the root that train and test lie in.
         split_folders: the folders in there that tell of train and of test.
         check: from the settings to checked ones; their table and above 0 where None.
+        stream_size: from a .dat and the settings to the height and width of its spike
+            frames; those of the settings where None.
     """
 
     version: str
@@ -64,6 +66,7 @@ class SpikeSet:
     splits_in: str = ""
     split_folders: tuple[str, str] = SPLITS
     check: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    stream_size: Callable[[Path, Mapping[str, Any]], tuple[int, int]] | None = None
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the settings as plain values.
@@ -74,6 +77,19 @@ class SpikeSet:
         if self.check is not None:
             return self.check(settings)
         return check_set_settings(settings, self.settings)
+
+    def streams(
+        self, clips: Iterable[ClipFiles], settings: Mapping[str, Any]
+    ) -> dict[tuple[int, int], list[Path]]:
+        """Returns the streams of clips, by the height and width of spike frames."""
+        sizes: dict[tuple[int, int], list[Path]] = {}
+        for stream in dict.fromkeys(path for clip in clips for path in clip.spikes):
+            if self.stream_size is not None:
+                size = self.stream_size(stream, settings)
+            else:
+                size = (settings["spike_height"], settings["spike_width"])
+            sizes.setdefault(size, []).append(stream)
+        return sizes
 
 
 def check_set_settings(
