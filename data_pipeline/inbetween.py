@@ -24,6 +24,15 @@ def check_in_between(name: str) -> None:
         raise ValueError(unknown_name("in_between", name, IN_BETWEEN))
 
 
+def check_flow_size(name: str, height: int, width: int) -> None:
+    """Raises a ValueError that names the footage if it is too small for a flow."""
+    if min(height, width) < _LEAST_SIZE:
+        raise ValueError(
+            f"The flow between frames needs at least {_LEAST_SIZE}x{_LEAST_SIZE} "
+            f"pixels, but {name} is {height}x{width}; take in_between=linear."
+        )
+
+
 class InBetween:
     """The light between two frames, at any share of the way."""
 
@@ -78,12 +87,7 @@ def optical_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the frames are smaller than 32 pixels.
     """
-    height, width = before.shape[:2]
-    if min(height, width) < _LEAST_SIZE:
-        raise ValueError(
-            f"The flow between frames needs at least {_LEAST_SIZE}x{_LEAST_SIZE} "
-            f"pixels, but these are {height}x{width}; take in_between=linear."
-        )
+    check_flow_size("a frame", *before.shape[:2])
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     greys = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after))
     flow: np.ndarray = estimator.calc(*greys, None)

@@ -32,7 +32,7 @@ from data_pipeline.prepare_sources import find_source
 from data_pipeline.records import Record
 from data_pipeline.sources import video_folder
 from data_pipeline.spike_deblur import build
-from data_pipeline.video_files import read_video, write_pictures
+from data_pipeline.video_files import VideoReader, read_video, write_pictures
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +63,9 @@ def _files(options: argparse.Namespace) -> str:
         chosen(options, list(video_folder.SETTINGS))
     )
     paths = video_folder.find_videos(options.input)
+    for path in paths[1:]:  # the first is checked before anything is written
+        _, height, width, _ = VideoReader(path).shape
+        video_folder.check_footage(path.name, height, width, settings)
     with new_folder(options.output) as folder:
         for path in paths:
             frames, fps = read_video(path)
@@ -98,6 +101,8 @@ def write_files(folder: Path, record: Record) -> None:
             "gain": float(record["gain"]),
             "spike_scale": scale,
             "exposure": record["exposure"].tolist(),
+            "transfer": record["transfer"],
+            "cfa": record["cfa"],
         },
     )
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from data_pipeline.camera_settings import CAMERA_OPTIONS
 from data_pipeline.choices import unknown_name
 from data_pipeline.sources import (
     embedded,
@@ -12,16 +13,16 @@ from data_pipeline.sources import (
     s_sdm,
     spike_zoo,
     spk_gopro,
-    video_folder,
     spk_x4k,
+    video_folder,
 )
 
 # Public data sets, each in the folder layout that its file describes.
 SPIKE_SETS = {
     "spike_zoo": spike_zoo.SPIKE_ZOO,
     "spk_gopro": spk_gopro.SPK_GOPRO,
-    "s_sdm": s_sdm.S_SDM,
     "spk_x4k": spk_x4k.SPK_X4K,
+    "s_sdm": s_sdm.S_SDM,
     "rsb": rsb.RSB,
 }
 SOURCES = ("embedded", "video", *SPIKE_SETS)
@@ -48,15 +49,17 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "spike_height": (None, "spike pixels of a public data set"),
     "spike_width": (None, "spike pixels of a public data set"),
     "trust_size": (False, "true where both are right though they look swapped"),
-    "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "test_spike_height": (None, "spike pixels of its test split, where others"),
     "test_spike_width": (None, "spike pixels of its test split, where others"),
+    "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "white_rate": (0.6, "spikes per spike frame at white"),
     "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
     "pad": (None, "spike frames of a stream before its exposure, and after it"),
     "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
+    **CAMERA_OPTIONS,
 }
-_RECORDS_ONLY = ("num_frames", "test_clips")
+# What a folder to restore has no use for: one clip, one sharp frame to compare with.
+_RECORDS_ONLY = ("num_frames", "test_clips", "sharp_instants")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -147,9 +150,9 @@ def _check_applies(options: argparse.Namespace) -> None:
                 f"--source={options.source} needs --input, the folder of the data set."
             )
     else:
-        takes = set(video_folder.SETTINGS)
-        if options.layout == "records":
-            takes |= set(_RECORDS_ONLY)
+        takes = set(video_folder.SETTINGS) | set(_RECORDS_ONLY)
+        if options.layout == "files":
+            takes -= set(_RECORDS_ONLY)
         if options.input is None:
             raise ValueError(
                 "--source=video needs --input, a video file or a folder of videos or "

@@ -104,6 +104,8 @@ def _video(options: argparse.Namespace) -> Source:
         path: VideoReader(path).shape
         for path in tqdm(paths, desc="Counting clips", unit="video")
     }
+    for path, (_, height, width, _) in shapes.items():
+        video_folder.check_footage(path.name, height, width, settings)
     counts = [
         (path, video_folder.count_clips(shape[0], num_frames, settings))
         for path, shape in shapes.items()

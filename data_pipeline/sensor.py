@@ -170,6 +170,41 @@ class SensorMaps:
 
 
 @dataclass(frozen=True, eq=False)
+class SensorCameras:
+    """The ideal camera and a real one, with the phases and the light of one clip."""
+
+    ideal: SpikeCamera
+    real: SpikeCamera  # the ideal one itself where there is no sensor
+    maps: SensorMaps | None
+    threshold: float  # of this clip, its random factor included
+    gain: float  # of this clip, the random factor of its light included
+    photons: float  # that white brings a pixel in one spike frame; inf: no shot noise
+
+    def read(
+        self, light: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the spikes (h, w), bool, of one spike frame: ideal and real.
+
+        Args:
+            light: (h, w) in [0, 1].
+            rng: draws the photons.
+
+        Raises:
+            ValueError: light is not (h, w) or not finite.
+        """
+        clean = self.ideal.read(light)
+        if self.real is self.ideal:
+            return clean, clean
+        return clean, self.real.read(self.seen(light, rng))
+
+    def seen(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Returns the light (h, w) as the photons of one spike frame show it."""
+        if math.isinf(self.photons):
+            return light
+        return shot_noise(light, self.photons, rng)
+
+
+@dataclass(frozen=True, eq=False)
 class SensorClip:
     """A clip as the ideal camera and as a real one sees it, and what made it."""
 
@@ -213,6 +248,71 @@ def draw_sensor_maps(
     )
 
 
+def draw_cameras(
+    size: tuple[int, int],
+    *,
+    threshold: float,
+    gain: float,
+    rng: np.random.Generator,
+    sensor: Sensor | None,
+    maps: SensorMaps | None = None,
+    phase: np.ndarray | None = None,
+    threshold_range: tuple[float, float] = _JITTER,
+    light_range: tuple[float, float] = _JITTER,
+    reset: Reset = "soft",
+) -> SensorCameras:
+    """Returns the ideal and the real camera of one clip.
+
+    Both have the threshold and the light of this clip: the given ones times factors
+    that are log-uniform in the ranges. Dark current follows neither.
+
+    Args:
+        size: (h, w) in spike pixels.
+        threshold: charge at which an even pixel fires, times its factor.
+        gain: charge that light 1 brings in one spike frame, times its factor.
+        rng: draws the factors, the maps and the phases, in that order.
+        sensor: what the real camera is like; None: it is the ideal one.
+        maps: those of one specimen, for several clips of the same camera.
+        phase: charge at the start in thresholds, (h, w); drawn where not given.
+        threshold_range: least and greatest factor; (1, 1) for none.
+        light_range: likewise, for the light.
+        reset: 'soft' keeps the charge above the threshold, 'hard' loses it.
+
+    Raises:
+        ValueError: a range is not one, or an option does not suit the camera.
+    """
+    for name, value in (("threshold", threshold), ("gain", gain)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive number, got {value}.")
+    clip_threshold = threshold * _log_uniform("threshold_range", threshold_range, rng)
+    light_factor = _log_uniform("light_range", light_range, rng)
+    if sensor is not None and maps is None:
+        maps = draw_sensor_maps(sensor, *size, rng)
+    if phase is None:
+        phase = rng.random(size, np.float32)
+    clip_gain = gain * light_factor
+    ideal = SpikeCamera(
+        threshold=clip_threshold, gain=clip_gain, phase=phase, reset=reset
+    )
+    real = ideal
+    if maps is not None:
+        real = maps.camera(
+            threshold=clip_threshold,
+            gain=clip_gain,
+            phase=phase,
+            reset=reset,
+            nominal_threshold=threshold,
+        )
+    return SensorCameras(
+        ideal=ideal,
+        real=real,
+        maps=maps,
+        threshold=clip_threshold,
+        gain=clip_gain,
+        photons=math.inf if sensor is None else sensor.photons * light_factor,
+    )
+
+
 def simulate_sensor(
     light: np.ndarray,
     *,
@@ -229,8 +329,8 @@ def simulate_sensor(
     """Turns light (S, h, w) in [0, 1] into the spikes of the ideal and the real camera.
 
     Both cameras begin with the same phases, and have the threshold and the light of
-    this clip: the given ones times factors that are log-uniform in the ranges. Dark
-    current does not follow either, so it shows the more, the lower the threshold is.
+    this clip. Dark current does not follow either, so it shows the more, the lower the
+    threshold is.
 
     The light is integrated as it is: whether that is gamma-coded or linear light is for
     the caller to record.
@@ -252,41 +352,32 @@ def simulate_sensor(
         ValueError: light has the wrong shape, is not finite or outside [0, 1], a range
             is not one, or an option does not suit the camera.
     """
-    for name, value in (("threshold", threshold), ("gain", gain)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number, got {value}.")
-    sensor = Sensor() if sensor is None else sensor
     light = pixel_light(light, cfa)
-    threshold_factor = _log_uniform("threshold_range", threshold_range, rng)
-    light_factor = _log_uniform("light_range", light_range, rng)
     height, width = light.shape[1:]
-    if maps is None:
-        maps = draw_sensor_maps(sensor, height, width, rng)
-    phase = rng.random((height, width), np.float32)
-    clip_threshold, clip_gain = threshold * threshold_factor, gain * light_factor
-    ideal = SpikeCamera(
-        threshold=clip_threshold, gain=clip_gain, phase=phase, reset=reset
-    )
-    real = maps.camera(
-        threshold=clip_threshold,
-        gain=clip_gain,
-        phase=phase,
-        reset=reset,
-        nominal_threshold=threshold,
-    )
-    if math.isinf(sensor.photons):
-        noisy = real.read_clip(light, peak=1.0)
-    else:
-        photons = sensor.photons * light_factor
-        noisy = np.empty(light.shape, np.uint8)
-        for frame, seen in enumerate(light):
-            noisy[frame] = real.read(shot_noise(seen, photons, rng))
-    return SensorClip(
-        clean=ideal.read_clip(light, peak=1.0),
-        noisy=noisy,
+    cameras = draw_cameras(
+        (height, width),
+        threshold=threshold,
+        gain=gain,
+        rng=rng,
+        sensor=Sensor() if sensor is None else sensor,
         maps=maps,
-        threshold=clip_threshold,
-        gain=clip_gain,
+        threshold_range=threshold_range,
+        light_range=light_range,
+        reset=reset,
+    )
+    assert cameras.maps is not None
+    if math.isinf(cameras.photons):
+        noisy = cameras.real.read_clip(light, peak=1.0)
+    else:
+        noisy = np.empty(light.shape, np.uint8)
+        for frame, one in enumerate(light):
+            noisy[frame] = cameras.real.read(cameras.seen(one, rng))
+    return SensorClip(
+        clean=cameras.ideal.read_clip(light, peak=1.0),
+        noisy=noisy,
+        maps=cameras.maps,
+        threshold=cameras.threshold,
+        gain=cameras.gain,
     )
 
 

@@ -11,9 +11,17 @@ from data_pipeline.choices import unknown_name
 
 
 def check_settings(
-    settings: Mapping[str, Any], types: Mapping[str, type]
+    settings: Mapping[str, Any],
+    types: Mapping[str, type],
+    *,
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the settings as plain Python values of the types of the table.
+
+    Args:
+        settings: name -> value.
+        types: name -> type, of every setting there is.
+        defaults: of those that may be left out.
 
     Raises:
         ValueError: a setting is missing, unknown or of another type.
@@ -21,6 +29,7 @@ def check_settings(
     for name in settings:
         if name not in types:
             raise ValueError(unknown_name("data setting", name, types))
+    settings = {**(defaults or {}), **settings}
     missing = [name for name in types if name not in settings]
     if missing:
         raise ValueError(f"The data settings lack {', '.join(missing)}.")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.atomic import new_file
+from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.choices import unknown_name
-from data_pipeline.records import SPIKE_SCALES
+from data_pipeline.records import SPIKE_SCALES, TRANSFERS, UNKNOWN
 from data_pipeline.spike_dat import BIT_ORDERS, LAYOUTS
 
 _SIDECAR = {
@@ -22,7 +23,18 @@ _SIDECAR = {
     "exposure": list,
 }
 # What may be left out, with what it then is.
-DEFAULTS = {"bit_order": "little", "layout": "plain"}
+DEFAULTS = {
+    "bit_order": "little",
+    "layout": "plain",
+    "transfer": UNKNOWN,
+    "cfa": "none",
+}
+_CHOICES: dict[str, Collection[str]] = {
+    "bit_order": BIT_ORDERS,
+    "layout": LAYOUTS,
+    "transfer": TRANSFERS,
+    "cfa": ("none", *CFA_PATTERNS),
+}
 
 
 def sidecar_path(dat_path: str | Path) -> Path:
@@ -37,8 +49,8 @@ def write_sidecar(dat_path: str | Path, facts: dict[str, Any]) -> None:
         dat_path: of the .dat.
         facts: height, width, flip, spike_rate [Hz], threshold, gain, spike_scale and
             exposure, a list of [start, end] in spike frames; where they are not plain,
-            also bit_order and layout (of SpikeDat). Unknown numbers are NaN, written as
-            null.
+            also bit_order and layout (of SpikeDat), and where they are known, transfer
+            and cfa (of a record). Unknown numbers are NaN, written as null.
 
     Raises:
         ValueError: a fact is missing, unknown or of the wrong type.
@@ -113,10 +125,10 @@ def _check_facts(facts: dict[str, Any], path: Path) -> None:
     if not _SIDECAR.keys() <= facts.keys() <= _SIDECAR.keys() | DEFAULTS.keys():
         raise ValueError(
             f"{path} must hold {', '.join(_SIDECAR)}, and may hold "
-            f"{' and '.join(DEFAULTS)}; it holds "
+            f"{', '.join(DEFAULTS)}; it holds "
             f"{', '.join(map(str, facts)) or 'nothing'}."
         )
-    for name, choices in (("bit_order", BIT_ORDERS), ("layout", LAYOUTS)):
+    for name, choices in _CHOICES.items():
         value = facts.get(name, DEFAULTS[name])
         if not isinstance(value, str) or value not in choices:
             raise ValueError(f"{path}: {unknown_name(name, value, choices)}")

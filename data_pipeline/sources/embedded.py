@@ -11,9 +11,15 @@ from typing import Any
 import numpy as np
 import skimage.data
 
-from data_pipeline.capture import capture, check_cameras
+from data_pipeline.camera_settings import (
+    CAMERA_DEFAULTS,
+    CAMERA_SETTINGS,
+    cameras,
+    check_cameras,
+)
+from data_pipeline.capture import capture
 from data_pipeline.choices import unknown_name
-from data_pipeline.exposure import MARGIN, exposure_windows
+from data_pipeline.exposure import MARGIN, exposure_windows, sharp_times
 from data_pipeline.records import Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources.motion import Scene, random_scene
@@ -45,6 +51,7 @@ SETTINGS: dict[str, type] = {
     "gain": float,
     "max_blur": float,  # pixels the camera translates in one exposure, at most
     "seed": int,
+    **CAMERA_SETTINGS,
 }
 _LICENCE = "CC0, public domain or no known restrictions (skimage.data)"
 
@@ -55,7 +62,7 @@ def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: one is missing, unknown or out of its range.
     """
-    checked = check_settings(settings, SETTINGS)
+    checked = check_settings(settings, SETTINGS, defaults=CAMERA_DEFAULTS)
     for name in ("train_clips", "test_clips", "num_frames"):
         if checked[name] < 1:
             raise ValueError(f"{name} must be at least 1, got {checked[name]}.")
@@ -66,9 +73,8 @@ def check_embedded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"got {checked[name]}."
             )
     check_cameras(checked)
-    for name in ("threshold", "gain", "max_blur"):
-        if not checked[name] > 0:
-            raise ValueError(f"{name} must be above 0, got {checked[name]}.")
+    if not checked["max_blur"] > 0:
+        raise ValueError(f"max_blur must be above 0, got {checked['max_blur']}.")
     if checked["seed"] < 0:
         raise ValueError(f"seed must not be negative, got {checked['seed']}.")
     return checked
@@ -114,6 +120,8 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
         source=f"scikit-image photograph {subject}, simulated motion",
         licence=_LICENCE,
         seed=settings["seed"],
+        cameras=cameras(settings),
+        sharp_time=sharp_times(exposure, settings["sharp_instants"]),
     )
 
 

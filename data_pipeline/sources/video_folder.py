@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.capture import capture, check_cameras
+from data_pipeline.camera_settings import (
+    CAMERA_DEFAULTS,
+    CAMERA_SETTINGS,
+    cameras,
+    check_cameras,
+)
+from data_pipeline.capture import capture
 from data_pipeline.exposure import (
     MARGIN,
     count_windows,
     exposure_windows,
+    sharp_times,
 )
-from data_pipeline.inbetween import InBetween, check_in_between
+from data_pipeline.inbetween import InBetween, check_flow_size, check_in_between
 from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.video_files import VIDEOS, FrameReader, list_pictures
@@ -31,6 +38,7 @@ SETTINGS: dict[str, type] = {
     "threshold": float,
     "gain": float,
     "seed": int,
+    **CAMERA_SETTINGS,
 }
 
 
@@ -40,17 +48,16 @@ def check_video_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: one is missing, unknown or out of its range.
     """
-    checked = check_settings(settings, SETTINGS)
-    check_cameras(checked)
+    checked = check_settings(settings, SETTINGS, defaults=CAMERA_DEFAULTS)
+    rate = checked["spikes_per_frame"]
+    if rate < 1:
+        raise ValueError(f"spikes_per_frame must be above 0, got {rate}.")
+    check_cameras(checked, instants_every=rate)
     check_in_between(checked["in_between"])
-    for name in ("spikes_per_frame", "threshold", "gain"):
-        if not checked[name] > 0:
-            raise ValueError(f"{name} must be above 0, got {checked[name]}.")
-    if checked["period"] % checked["spikes_per_frame"]:
+    if checked["period"] % rate:
         raise ValueError(
             f"period must be a multiple of spikes_per_frame, so that every sharp frame "
-            f"is a frame of the footage; got {checked['period']} and "
-            f"{checked['spikes_per_frame']}."
+            f"is a frame of the footage; got {checked['period']} and {rate}."
         )
     if checked["seed"] < 0:
         raise ValueError(f"seed must not be negative, got {checked['seed']}.")
@@ -123,6 +130,27 @@ def interpolate_light(
         yield light / np.float32(255)
 
 
+def check_footage(
+    name: str, height: int, width: int, settings: Mapping[str, Any]
+) -> None:
+    """Raises a ValueError unless footage of this size can be recorded.
+
+    Args:
+        name: of the footage, for the error.
+        height: of its frames, in pixels.
+        width: likewise.
+        settings: as check_video_settings returns them.
+    """
+    scale = settings["spike_scale"]
+    if height % scale or width % scale:
+        raise ValueError(
+            f"{name} is {height}x{width}, which spike_scale={scale} does not divide; "
+            "take spike_scale=1 or crop the footage."
+        )
+    if settings["in_between"] == "flow" and settings["spikes_per_frame"] > 1:
+        check_flow_size(name, height, width)
+
+
 def count_clips(num_footage_frames: int, num_frames: int, settings: Any) -> int:
     """Returns how many clips of `num_frames` frames the footage gives, one by one."""
     windows = count_windows(
@@ -167,13 +195,9 @@ def make_clip(
     """
     settings = check_video_settings(settings)
     exposure, period = settings["exposure"], settings["period"]
-    scale, rate = settings["spike_scale"], settings["spikes_per_frame"]
+    rate = settings["spikes_per_frame"]
     total, height, width = frames.shape[:3]
-    if height % scale or width % scale:
-        raise ValueError(
-            f"{name} is {height}x{width}, which spike_scale={scale} does not divide; "
-            "take spike_scale=1 or crop the footage."
-        )
+    check_footage(name, height, width, settings)
     first_start = _first_start(settings)
     available = count_clips(total, num_frames or 1, settings)
     if index >= available:
@@ -205,13 +229,15 @@ def make_clip(
         windows,
         threshold=settings["threshold"],
         gain=settings["gain"],
-        spike_scale=scale,
+        spike_scale=settings["spike_scale"],
         rng=np.random.default_rng([settings["seed"], index]),
         name=name,
         source=f"footage {name}, {rate} spike frames per frame, {in_between} between",
         licence=UNKNOWN,
         seed=settings["seed"],
         spike_rate=fps * rate,
+        cameras=cameras(settings),
+        sharp_time=sharp_times(windows, settings["sharp_instants"], every=rate),
     )
 
 

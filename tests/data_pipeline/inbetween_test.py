@@ -78,7 +78,7 @@ def test_the_light_stays_within_the_light_of_the_frames() -> None:
 
 def test_mistakes_are_named() -> None:
     small = np.zeros((16, 64, 3), np.uint8)
-    with pytest.raises(ValueError, match="are 16x64; take in_between=linear"):
+    with pytest.raises(ValueError, match="a frame is 16x64; take in_between=linear"):
         optical_flow(small, small)
     with pytest.raises(ValueError, match="Unknown in_between 'lin'.*'linear'"):
         InBetween(small, small, "lin")

@@ -34,6 +34,14 @@ def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:
         check_settings(GOOD | change, TABLE)
 
 
+def test_defaults_fill_in_what_was_left_out_and_nothing_else() -> None:
+    defaults = {"gain": 2.0, "name": "y"}
+    checked = check_settings({"frames": 1, "name": "x"}, TABLE, defaults=defaults)
+    assert checked == {"frames": 1, "gain": 2.0, "name": "x"}
+    with pytest.raises(ValueError, match="lack frames"):
+        check_settings({}, TABLE, defaults=defaults)
+
+
 def test_missing_settings_are_named() -> None:
     with pytest.raises(ValueError, match="lack gain, name"):
         check_settings({"frames": 1}, TABLE)

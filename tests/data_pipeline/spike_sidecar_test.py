@@ -27,6 +27,7 @@ def test_the_sidecar_round_trips_with_unknown_numbers(tmp_path: Path) -> None:
     read = spike_sidecar.read_sidecar(path)
     assert np.isnan(read.pop("spike_rate"))
     plain = {"bit_order": "little", "layout": "plain"}
+    plain |= {"transfer": "unknown", "cfa": "none"}
     assert read == {k: v for k, v in FACTS.items() if k != "spike_rate"} | plain
 
 
@@ -35,6 +36,12 @@ def test_how_a_camera_stores_its_rows_may_be_added(tmp_path: Path) -> None:
     spike_sidecar.write_sidecar(path, FACTS | {"layout": "gen2", "bit_order": "big"})
     read = spike_sidecar.read_sidecar(path)
     assert (read["layout"], read["bit_order"]) == ("gen2", "big")
+    light = {"transfer": "linear", "cfa": "bggr"}
+    spike_sidecar.write_sidecar(path, FACTS | light)
+    assert light.items() <= spike_sidecar.read_sidecar(path).items()
+    for name, wrong, near in (("transfer", "Linear", "linear"), ("cfa", "bgr", "bggr")):
+        with pytest.raises(ValueError, match=f"Unknown {name} '{wrong}'.*'{near}'"):
+            spike_sidecar.write_sidecar(path, FACTS | {name: wrong})
     with pytest.raises(ValueError, match="Unknown layout 'gen_2'.*'gen2'"):
         spike_sidecar.write_sidecar(path, FACTS | {"layout": "gen_2"})
 

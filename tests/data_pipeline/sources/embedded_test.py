@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from record_checksum import record_checksum
 
 from data_pipeline.records import check_record, unpack_spikes
 from data_pipeline.representations import voxel_grid
@@ -72,6 +73,52 @@ def test_blur_spikes_and_sharp_belong_together(
     assert (errors.argmin(axis=1) == np.arange(4)).all()
 
 
+@pytest.mark.parametrize(
+    ("split", "index", "spike_scale", "checksum"),
+    [
+        ("train", 0, 2, "8a4828b4c89d55102ddc785916811fff"),
+        ("test", 1, 1, "90e22af411ea04dd0da606d3f6342322"),
+    ],
+)
+def test_ideal_cameras_give_the_bytes_they_always_gave(
+    settings: dict[str, Any], split: str, index: int, spike_scale: int, checksum: str
+) -> None:
+    """Checksums of the code before it knew other cameras than ideal ones."""
+    settings |= {"num_frames": 2, "height": 32, "width": 40, "gain": 0.6}
+    settings |= {"train_clips": 1, "test_clips": 1, "spike_scale": spike_scale}
+    record = embedded.make_clip(settings, split, index)
+    assert record_checksum(record).startswith(checksum)
+
+
+@pytest.mark.parametrize("transfer", ["gamma", "linear"])
+def test_all_camera_settings_reach_the_record(
+    settings: dict[str, Any], transfer: str
+) -> None:
+    settings |= {
+        "transfer": transfer,
+        "sharp_instants": 3,
+        "rgb_gain": 1.5,
+        "read_noise": 2.0,
+        "sensor": "calibrated",
+        "photons": 500.0,
+        "threshold_spread": 4.0,
+        "light_spread": 2.0,
+        "cfa": "rggb",
+    }
+    record = embedded.make_clip(settings, "train", 0)
+    check_record(record)
+    assert record["transfer"] == transfer and record["cfa"] == "rggb"
+    assert record["blur_kind"].endswith("gain 1.5, read noise 2/255")
+    assert record["blur_kind"].startswith("blur_gamma") == (transfer == "linear")
+    assert record["sharp"].shape == (12, 48, 72, 3)
+    assert record["sharp_time"].shape == (12,)
+    assert record["threshold"] != 1 and record["gain"] != 1
+    other = embedded.make_clip(settings, "train", 1)
+    assert other["threshold"] != record["threshold"]
+    again = embedded.make_clip(settings, "train", 0)
+    assert record_checksum(again) == record_checksum(record)
+
+
 def test_more_motion_is_more_blur(settings: dict[str, Any]) -> None:
     def error(max_blur: float) -> float:
         record = embedded.make_clip(settings | {"max_blur": max_blur}, "train", 0)
@@ -93,6 +140,9 @@ def test_more_motion_is_more_blur(settings: dict[str, Any]) -> None:
         ({"max_blur": -1.0}, "max_blur must be above 0"),
         ({"seed": -1}, "seed must not be negative"),
         ({"exposures": 9}, "Did you mean 'exposure'"),
+        ({"transfer": "lin"}, "Did you mean 'linear'"),
+        ({"sharp_instants": 11}, "has room for 9 sharp instants"),
+        ({"cfa": "RGGB"}, "Did you mean 'rggb'"),
     ],
 )
 def test_settings_out_of_range_are_named(

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from record_checksum import record_checksum
 
 from data_pipeline.records import check_record, unpack_spikes
 from data_pipeline.representations import voxel_grid
@@ -60,6 +61,45 @@ def test_every_sharp_frame_is_a_frame_of_the_footage(spikes_per_frame: int) -> N
     for blur, (start, end) in zip(pool, record["exposure"].tolist(), strict=True):
         rate = voxel_grid(spikes, 1, start=start, end=end)[0]
         assert np.abs(rate - grey(blur / 255)).max() < 1 / 9 + 1 / 255
+
+
+def test_ideal_cameras_give_the_bytes_they_always_gave() -> None:
+    """The checksum of the code before it knew other cameras than ideal ones."""
+    settings = SETTINGS | {"gain": 0.6}
+    record = source.make_clip(footage(17), settings, name="a", fps=25.0, num_frames=3)
+    assert record_checksum(record).startswith("0593f0891b64793fd651ff4356014e7c")
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_several_sharp_instants_are_frames_of_the_footage(count: int) -> None:
+    frames = footage(80)
+    settings = SETTINGS | {"exposure": 19, "period": 20, "sharp_instants": count}
+    settings |= {"transfer": "linear"}
+    record = source.make_clip(frames, settings, name="a", fps=100.0)
+    assert len(record["sharp"]) == count * len(record["blur"])
+    assert record["transfer"] == "linear"
+    for sharp, time in zip(record["sharp"], record["sharp_time"], strict=True):
+        assert int(time) % 4 == 0
+        np.testing.assert_array_equal(sharp, frames[int(time) // 4])
+
+
+def test_the_cameras_of_the_settings_record_the_footage() -> None:
+    plain = source.make_clip(footage(40), SETTINGS, name="a", fps=25.0)
+    settings = SETTINGS | {"sensor": "calibrated", "threshold_spread": 2.0}
+    settings |= {"rgb_gain": 0.5, "cfa": "gbrg"}
+    record = source.make_clip(footage(40), settings, name="a", fps=25.0)
+    check_record(record)
+    assert record["cfa"] == "gbrg" and 0.5 <= record["threshold"] <= 2
+    np.testing.assert_allclose(record["blur"], plain["blur"] / 2, atol=1)
+
+
+def test_footage_too_small_for_the_flow_is_refused_at_once() -> None:
+    settings = source.check_video_settings(SETTINGS | {"in_between": "flow"})
+    source.check_footage("a.mp4", 32, 64, settings)
+    with pytest.raises(ValueError, match=r"a.mp4 is 16x64; take in_between=linear"):
+        source.check_footage("a.mp4", 16, 64, settings)
+    # Where nothing is in between, nothing has to flow.
+    source.check_footage("a.mp4", 16, 64, settings | {"spikes_per_frame": 1})
 
 
 def test_clips_follow_each_other_without_sharing_an_exposure() -> None:
@@ -128,6 +168,8 @@ def test_the_last_clips_are_set_aside_for_the_test() -> None:
         ({"spikes_per_frame": 0}, "spikes_per_frame must be above 0"),
         ({"threshold": 0.0}, "threshold must be above 0"),
         ({"spike_scale": 8}, "spike_scale must be one of"),
+        ({"sharp_instants": 5}, "has room for 3 sharp instants, 4 apart"),
+        ({"sensor": "real"}, "Unknown sensor 'real'"),
         ({"seed": -1}, "seed must not be negative"),
     ],
 )
