@@ -15,11 +15,12 @@ def suppress_noise(
     first: tf.Tensor,
     exposure: tf.Tensor,
     maps: NoiseMaps,
+    visible: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes the noise of the sensor out of the rates of T exposures.
 
     Twin of `low_light.suppress_noise`; what it calls the whole stream are the spike
-    frames that are given here.
+    frames that are visible here.
 
     Args:
         channels: (T, C, h, w), rates: a voxel grid, raw spikes or TFP.
@@ -28,6 +29,8 @@ def suppress_noise(
         first: (T,) integers, the spike frame that each of the T begins with.
         exposure: (T, 2), start and end in spike frames.
         maps: noise of the sensor, arrays or tensors (h, w).
+        visible: (T, 2) integers, the first spike frame that may be looked at and the
+            one behind the last; None for all that are given.
 
     Returns:
         The channels (T, C, h, w) and the confidence (T, 1, h, w), float32.
@@ -36,23 +39,44 @@ def suppress_noise(
         tf.errors.InvalidArgumentError: when it runs, where an exposure is empty or not
             inside its spike frames, or a hot pixel has no good neighbour within 2.
     """
-    dark = tf.cast(maps.dark_rate, tf.float32)
-    response = tf.cast(maps.response, tf.float32)
-    hot = tf.cast(maps.hot, tf.bool)
-    rate = interval_rates(spikes, first=first, exposure=exposure)
-    light = tf.math.divide_no_nan(tf.nn.relu(rate - dark), tf.nn.relu(response))
-    light = fill_hot_pixels(light, hot)
-    sure = tf.math.divide_no_nan(rate, rate + dark)
-    sure = tf.where((rate < dark / 2) | hot, 0.0, sure)
+    light, sure = exposure_lights(
+        spikes, first=first, exposure=exposure, maps=maps, visible=visible
+    )
     mean = tf.reduce_mean(channels, axis=1)
     factor = tf.math.divide_no_nan(light, mean)[:, None]
-    usable = ((mean > 0) & ~hot)[:, None]
+    usable = ((mean > 0) & ~tf.cast(maps.hot, tf.bool))[:, None]
     corrected = tf.where(usable, channels * factor, light[:, None])
     return corrected, sure[:, None]
 
 
+def exposure_lights(
+    spikes: tf.Tensor,
+    *,
+    first: tf.Tensor,
+    exposure: tf.Tensor,
+    maps: NoiseMaps,
+    visible: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns light and confidence, (T, h, w) each, of `low_light.exposure_light`.
+
+    Args and errors are those of `suppress_noise`.
+    """
+    dark = tf.cast(maps.dark_rate, tf.float32)
+    response = tf.cast(maps.response, tf.float32)
+    hot = tf.cast(maps.hot, tf.bool)
+    rate = interval_rates(spikes, first=first, exposure=exposure, visible=visible)
+    light = tf.math.divide_no_nan(tf.nn.relu(rate - dark), tf.nn.relu(response))
+    sure = tf.math.divide_no_nan(rate, rate + dark)
+    sure = tf.where((rate < dark / 2) | hot, 0.0, sure)
+    return fill_hot_pixels(light, hot), sure
+
+
 def interval_rates(
-    spikes: tf.Tensor, *, first: tf.Tensor, exposure: tf.Tensor
+    spikes: tf.Tensor,
+    *,
+    first: tf.Tensor,
+    exposure: tf.Tensor,
+    visible: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Returns rates (T, h, w), float32, twin of `low_light.interval_rate`.
 
@@ -60,6 +84,7 @@ def interval_rates(
         spikes: (T, L, h, w) of 0 and 1.
         first: (T,) integers, the spike frame that each of the T begins with.
         exposure: (T, 2), start and end in spike frames.
+        visible: as for `suppress_noise`.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, where an exposure is empty or not
@@ -78,10 +103,13 @@ def interval_rates(
     frames = tf.range(shape[1])
     counted = (whole[:, :1] <= frames) & (frames < whole[:, 1:])
     count = voxel_grids(spikes, tf.cast(counted, tf.float32)[:, None])[:, 0]
-    everything = tf.fill(shape[:1], shape[1])
-    since, until = spike_times(
-        spikes, whole - 1, low=tf.zeros_like(everything), high=everything
-    )
+    if visible is None:
+        high = tf.fill(shape[:1], shape[1])
+        low = tf.zeros_like(high)
+    else:
+        begin = tf.cast(first, tf.int32)
+        low, high = (tf.cast(visible[:, edge], tf.int32) - begin for edge in (0, 1))
+    since, until = spike_times(spikes, whole - 1, low=low, high=high)
     passed = since + tf.cast(edges - tf.floor(edges), tf.float32)[..., None, None]
     interval = since + until
     share = tf.where(tf.math.is_finite(interval), passed / interval, 0.0)

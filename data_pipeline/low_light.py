@@ -110,6 +110,30 @@ def _share_before(spikes: np.ndarray, edge: float) -> np.ndarray:
     return share
 
 
+def exposure_light(
+    spikes: np.ndarray, *, start: float, end: float, maps: NoiseMaps
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the light of an exposure and the confidence in it, float32 (h, w) each.
+
+    The rate by intervals, corrected for dark rate and response, hot pixels filled; the
+    `confidence` is 0 where a pixel is hot.
+
+    Args:
+        spikes: (S, h, w) of 0 and 1, the whole stream.
+        start: of the exposure in spike frames.
+        end: of the exposure in spike frames.
+        maps: noise of the sensor.
+
+    Raises:
+        ValueError: the window is empty or leaves the stream, or all pixels are hot.
+    """
+    # The recipe names the intervals last, but they give the rate that is corrected.
+    rate = interval_rate(spikes, start=start, end=end)
+    light = correct_flat_dark(rate, maps.dark_rate, maps.response)
+    trust = np.where(maps.hot, 0, confidence(rate, maps.dark_rate))
+    return fill_hot_pixels(light, maps.hot), trust.astype(np.float32)
+
+
 def suppress_noise(
     channels: np.ndarray,
     spikes: np.ndarray,
@@ -120,8 +144,7 @@ def suppress_noise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Takes the noise of the sensor out of the rates of an exposure.
 
-    The light of the exposure is found first: the rate by intervals, corrected for dark
-    rate and response, hot pixels filled. Then the channels of each pixel are multiplied
+    Its `exposure_light` is found first. Then the channels of each pixel are multiplied
     by one factor, so that their mean is that light and what changes within the exposure
     stays; a pixel without a spike, or a hot one, has that light in all channels.
     Channel by channel the correction would be lost, since most bins of a dark pixel
@@ -147,14 +170,10 @@ def suppress_noise(
             "channels (C, h, w), spikes (S, h, w) and maps (h, w) must be of one size, "
             f"got {channels.shape}, {spikes.shape} and {maps.hot.shape}."
         )
-    # The recipe names the intervals last, but they give the rate that is corrected.
-    rate = interval_rate(spikes, start=start, end=end)
-    light = correct_flat_dark(rate, maps.dark_rate, maps.response)
-    light = fill_hot_pixels(light, maps.hot)
-    trust = np.where(maps.hot, 0, confidence(rate, maps.dark_rate))
+    light, trust = exposure_light(spikes, start=start, end=end, maps=maps)
     mean = channels.mean(axis=0, dtype=np.float32)
     usable = (mean > 0) & ~maps.hot
     factor = np.zeros_like(mean)
     np.divide(light, mean, out=factor, where=usable)
     corrected = np.where(usable, channels * factor, light)
-    return corrected.astype(np.float32), trust[None].astype(np.float32)
+    return corrected.astype(np.float32), trust[None]

@@ -116,6 +116,12 @@ def check_margin(margin: int) -> None:
         raise ValueError(f"margin must not be negative, got {margin}.")
 
 
+def first_around_middle(start: float, end: float, count: int) -> int:
+    """Returns the first of `count` spike frames around the middle of an exposure."""
+    (middle,) = _instants(start, end, 1)
+    return middle - count // 2
+
+
 def _voxel(
     seen: np.ndarray,
     start: float,
@@ -150,7 +156,8 @@ def _time_surface_count(*, num_instants: int, tau: float) -> int:
 
 
 def _raw(seen: np.ndarray, start: float, end: float, *, num_frames: int) -> np.ndarray:
-    first = _first_around_middle(start, end, num_frames, len(seen))
+    first = first_around_middle(start, end, num_frames)
+    _check_inside(first, num_frames, len(seen))
     return seen[first : first + num_frames].astype(np.float32)
 
 
@@ -166,7 +173,8 @@ def _raw_count(*, num_frames: int) -> int:
 def _tfp(
     seen: np.ndarray, start: float, end: float, *, windows: Sequence[int]
 ) -> np.ndarray:
-    _first_around_middle(start, end, max(windows), len(seen))
+    longest = max(windows)
+    _check_inside(first_around_middle(start, end, longest), longest, len(seen))
     (middle,) = _instants(start, end, 1)
     return np.stack([tfp(seen, middle, window) for window in windows])
 
@@ -207,13 +215,10 @@ def _instants(start: float, end: float, count: int) -> list[int]:
     return np.floor(start + (end - start) * parts).astype(int).tolist()
 
 
-def _first_around_middle(start: float, end: float, count: int, seen: int) -> int:
-    (middle,) = _instants(start, end, 1)
-    first = middle - count // 2
+def _check_inside(first: int, count: int, seen: int) -> None:
     if first < 0 or first + count > seen:
         raise ValueError(
             f"{count} spike frames around the middle of the exposure leave it and its "
-            f"margin, which are {seen} with {middle} before the middle; take fewer or "
-            "a larger margin."
+            f"margin, which are {seen} with {first + count // 2} before the middle; "
+            "take fewer or a larger margin."
         )
-    return first

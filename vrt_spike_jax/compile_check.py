@@ -143,7 +143,7 @@ def forward_program(
         def restore(
             params: PyTree, blur: Array, *spikes: Array, gain: Array | None = None
         ) -> Any:
-            options = {} if gain is None else {"spike_gain": gain}
+            options: dict[str, Any] = {} if gain is None else {"spike_gain": gain}
             return model.apply({"params": params}, blur, *spikes, **options)
 
         return jax.jit(restore).lower(params, *inputs, **gain)
