@@ -16,6 +16,9 @@ import numpy as np
 from data_pipeline.atomic import new_file, new_folder
 from data_pipeline.video_containers import missing_bytes
 
+# What it says of a broken picture would stand around our one sentence.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
 UNKNOWN_RATE = 25.0  # frames per second of an mp4 whose source had no rate
@@ -289,16 +292,25 @@ def _pictures(folder: Path) -> Iterator[np.ndarray]:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Reads a picture (H, W, 3), uint8 RGB.
+    """Reads a picture (H, W, 3), uint8 RGB; 16 bits are rounded to 8.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: it cannot be read, or holds neither 8 nor 16 bits a value.
     """
     # Decoded from bytes, as imread is silent about what it cannot open.
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    any_depth = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    frame = cv2.imdecode(data, any_depth) if data.size else None
     if frame is None:
-        raise ValueError(f"The picture {path} cannot be read.")
+        raise ValueError(f"The picture {path} cannot be read; is it complete?")
+    if frame.dtype == np.uint16:
+        frame = np.rint(frame / 257).astype(np.uint8)
+    if frame.dtype != np.uint8:
+        wrong = "" if np.isfinite(frame).all() else ", not all of them numbers"
+        raise ValueError(
+            f"The picture {path} holds {frame.dtype} values{wrong}; save it with 8 or "
+            "16 bits, whose largest value is white."
+        )
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 

@@ -122,6 +122,17 @@ def test_broken_and_unequal_pictures_are_named(tmp_path: Path) -> None:
         read_video(tmp_path)
 
 
+def test_pictures_of_16_bits_are_rounded_and_of_floats_refused(tmp_path: Path) -> None:
+    levels = np.arange(0, 65536, 97, dtype=np.uint16)[:672].reshape(8, 28, 3)
+    cv2.imwrite(str(tmp_path / "0.png"), levels[..., ::-1])
+    found, _ = read_video(tmp_path)
+    np.testing.assert_array_equal(found[0], np.rint(levels / 65535 * 255))
+    for value, message in ((0.5, "save it"), (np.nan, "not all of them")):
+        cv2.imwrite(str(tmp_path / "1.tif"), np.full((8, 28, 3), value, np.float32))
+        with pytest.raises(ValueError, match=f"1.tif holds float32 values.*{message}"):
+            read_video(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "frames", "fps", "message"),
     [
