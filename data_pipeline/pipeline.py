@@ -9,7 +9,7 @@ import tensorflow as tf
 from data_pipeline import augment, graph_ops
 from data_pipeline import jitter as jitters
 from data_pipeline.jitter import Jitter
-from data_pipeline.records import Record, check_record, unpack_spikes
+from data_pipeline.records import Record, check_record, middle_sharp, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.spike_deblur import open_split, prepare_embedded
 
@@ -142,14 +142,15 @@ class TestClips(Sequence[dict[str, Any]]):
         spikes = unpack_spikes(record["spikes"], width)
         exposure = record["exposure"].tolist()
         window = self._tfp_short_window
-        short = [tfp(spikes, int(time), window) for time in record["sharp_time"]]
+        sharp, sharp_time = middle_sharp(record)
+        short = [tfp(spikes, int(time), window) for time in sharp_time]
         grids = [
             voxel_grid(spikes, self._num_bins, start=a, end=b) for a, b in exposure
         ]
         return {
             "name": record["name"],
             "blur": record["blur"].astype(np.float32) / np.float32(255),
-            "sharp": record["sharp"].astype(np.float32) / np.float32(255),
+            "sharp": sharp.astype(np.float32) / np.float32(255),
             "spikes": np.stack(grids),
             "tfp_short": np.stack(short),
             # The bins are of one length, so their mean is the mean of the exposure.

@@ -168,6 +168,20 @@ def test_test_clips_are_whole_and_represented_as_their_records(directory: str) -
         assert name == "name" or value.dtype == np.float32
 
 
+def test_of_several_sharp_instants_the_middle_one_is_served(
+    directory: str, settings: dict[str, Any], tmp_path: Any
+) -> None:
+    several = pipeline.prepare_embedded(str(tmp_path), settings | {"sharp_instants": 3})
+    assert len(open_split(several, "train")[0]["sharp"]) == 12
+    for first, second in zip(take(directory, 3), take(several, 3), strict=True):
+        assert_same(first, second)
+    options = {"num_bins": 4, "tfp_short_window": 5}
+    clips = (pipeline.test_clips(where, **options) for where in (directory, several))
+    for one, other in zip(*clips, strict=True):
+        assert one.pop("name") == other.pop("name")
+        assert_same(one, other)
+
+
 def test_test_clips_refuse_wrong_arguments(directory: str) -> None:
     for options, message in (
         ({"num_bins": 0}, "num_bins must be at least 1"),
