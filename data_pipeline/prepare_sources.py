@@ -100,10 +100,8 @@ def _video(options: argparse.Namespace) -> Source:
     if num_frames < 1:
         raise ValueError(f"num_frames must be at least 1, got {num_frames}.")
     paths = video_folder.find_videos(options.input)
-    shapes = {
-        path: VideoReader(path).shape
-        for path in tqdm(paths, desc="Counting clips", unit="video")
-    }
+    with tqdm(paths, desc="Counting clips", unit="video") as bar:
+        shapes = {path: VideoReader(path).shape for path in bar}
     for path, (_, height, width, _) in shapes.items():
         video_folder.check_footage(path.name, height, width, settings)
     counts = [

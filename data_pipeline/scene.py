@@ -63,7 +63,7 @@ def open_scene(
     if path.exists() and not is_set and (split, clip) != (None, None):
         raise ValueError(f"{path} is no data set; leave split and clip out.")
     if path.is_file():
-        return _live(_spike_file(path, options, trust_size=trust_size))
+        return _live(_spike_file(path, options, trust_size=trust_size), path)
     if not path.is_dir():
         raise FileNotFoundError(f"There is no spike file or folder {path}.")
     if options:
@@ -71,18 +71,19 @@ def open_scene(
             f"{path} knows how its spikes are stored; leave {next(iter(options))} out."
         )
     if is_set:
-        return _live(_clip(path, split or "train", clip or 0))
+        shown = _clip(path, split or "train", clip or 0)
+        return _live(shown, f"Clip {shown.name} of {path}")
     if (path / "spikes.dat").is_file():
-        return _live(_prepared(path))
+        return _live(_prepared(path), path / "spikes.dat")
     raise FileNotFoundError(
         f"{path} holds neither spikes.dat nor a data set; name a spike file, or a "
         "folder that python -m data_pipeline.prepare wrote."
     )
 
 
-def _live(scene: Scene) -> Scene:
+def _live(scene: Scene, name: str | Path) -> Scene:
     """The scene, if its stream holds a spike."""
-    require_spikes(scene.spikes, scene.name)
+    require_spikes(scene.spikes, name)
     return scene
 
 
