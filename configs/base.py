@@ -83,6 +83,16 @@ def _deblur() -> ConfigDict:
                     "gain": 0.6,  # accumulated light per spike frame at white
                     "max_blur": 16.0,  # RGB pixels of camera motion in one exposure
                     "seed": 0,
+                    # What both cameras are like: docs/data_preparation.md, "Cameras".
+                    "transfer": "gamma",  # gamma or linear light, of blur and spikes
+                    "sharp_instants": 1,  # sharp frames of each exposure, odd
+                    "rgb_gain": 1.0,  # brightness of the frames; white saturates
+                    "read_noise": 0.0,  # of the blurred frames, in 255ths of white
+                    "sensor": "ideal",  # ideal or calibrated, of the spikes
+                    "photons": 0.0,  # a spike frame at white; 0: no shot noise
+                    "threshold_spread": 1.0,  # factor that a clip's is off, at most
+                    "light_spread": 1.0,  # likewise, of the light on the spikes
+                    "cfa": "none",  # colour filters of the spikes: none, rggb, ...
                 },
             },
             "loss": {"epsilon": 1e-3},  # of Charbonnier, in units of the white level

@@ -8,6 +8,12 @@ from typing import Any
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
 TILINGS = ("blended", "official")
+# What the cameras of data.embedded can be, as data_pipeline has them.
+CAMERAS = {
+    "transfer": ("gamma", "linear"),
+    "sensor": ("ideal", "calibrated"),
+    "cfa": ("none", "rggb", "bggr", "grbg", "gbrg"),
+}
 FROZEN = "frozen"
 
 # Smallest value of each number; every number of a configuration stands in one table.
@@ -21,6 +27,11 @@ _AT_LEAST = {
     "data.embedded.test_clips": 1,
     "data.embedded.period": 1,
     "data.embedded.seed": 0,
+    "data.embedded.sharp_instants": 1,
+    "data.embedded.read_noise": 0,
+    "data.embedded.photons": 0,
+    "data.embedded.threshold_spread": 1,
+    "data.embedded.light_spread": 1,
     "optimizer.warmup_steps": 0,
     "optimizer.end_factor": 0,
     "optimizer.weight_decay": 0,
@@ -42,6 +53,7 @@ _ABOVE_ZERO = (
     "data.embedded.threshold",
     "data.embedded.gain",
     "data.embedded.max_blur",
+    "data.embedded.rgb_gain",
 )
 _SEEDS = ("seed", "data.embedded.seed")
 
@@ -127,7 +139,9 @@ def _require(fulfilled: bool, sentence: str) -> None:
 
 def _choice(key: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        folded = {choice.casefold(): choice for choice in choices}
+        near = difflib.get_close_matches(value.casefold(), folded, n=1, cutoff=0.0)
+        nearest = folded[near[0]]
         raise ValueError(
             f"{key} is {value!r}; did you mean {nearest!r}? "
             f"The choices are {', '.join(choices)}."
@@ -189,6 +203,24 @@ def _check_clips(data: Any, smallest_size: int) -> None:
         f"data.embedded.period is {embedded.period}; it must be at least "
         f"data.embedded.exposure={embedded.exposure}, since one frame ends before the "
         "next begins",
+    )
+    _check_cameras(embedded)
+
+
+def _check_cameras(embedded: Any) -> None:
+    for name, choices in CAMERAS.items():
+        _choice(f"data.embedded.{name}", embedded[name], choices)
+    instants, exposure = embedded.sharp_instants, embedded.exposure
+    _require(
+        instants % 2 == 1 and instants <= exposure,
+        f"data.embedded.sharp_instants is {instants}; it must be odd, so that one of "
+        f"them is the middle of the exposure, and at most data.embedded.exposure="
+        f"{exposure}, for example {min(instants + 1 - instants % 2, exposure)}",
+    )
+    _require(
+        embedded.sensor != "ideal" or embedded.photons == 0,
+        f"data.embedded.photons is {embedded.photons}, but the ideal sensor sees none; "
+        "take data.embedded.sensor=calibrated, or leave them at 0",
     )
 
 

@@ -8,15 +8,19 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import base
+from configs import base, check
 from data_pipeline import pipeline, spike_sidecar
+from data_pipeline.bayer import CFA_PATTERNS
+from data_pipeline.camera_settings import CAMERA_OPTIONS, SENSORS
 from data_pipeline.prepare import main
 from data_pipeline.prepare_options import OPTIONS
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_deblur import open_split
+from data_pipeline.spike_input import SpikeInput
+from data_pipeline.transfer import INTEGRATED
 from data_pipeline.video_files import read_video, write_video
 
-CAMERAS = ("exposure", "period", "threshold", "gain", "spike_scale")
+CAMERAS = ("exposure", "period", "threshold", "gain", "spike_scale", *CAMERA_OPTIONS)
 TIMES = ["--spikes_per_frame=4", "--exposure=9", "--period=12"]
 
 
@@ -57,7 +61,11 @@ def test_files_are_what_restore_takes(
     for frame, (start, end) in zip(sharp, facts["exposure"], strict=True):
         np.testing.assert_array_equal(frame, original[int((start + end) / 2) // 4])
     spikes = load_spikes(
-        output / "spikes.dat", num_frames=17, height=32, width=40, num_bins=3
+        output / "spikes.dat",
+        num_frames=17,
+        height=32,
+        width=40,
+        spike_input=SpikeInput("voxel", {"num_bins": 3}),
     )
     grey = blur / 255 @ np.array([0.299, 0.587, 0.114])
     grey = grey.reshape(17, 32 // scale, scale, 40 // scale, scale).mean(axis=(2, 4))
@@ -65,6 +73,46 @@ def test_files_are_what_restore_takes(
     light = spikes.mean(axis=1) / 0.6
     assert np.abs(light - grey).max() < 1 / (0.6 * 9) + 1 / 255
     assert sorted(p.name for p in output.parent.iterdir()) == ["output"]
+
+
+def test_files_of_linear_light_say_so(footage: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    arguments = ["--transfer=linear", "--cfa=rggb", f"--output={output}", *TIMES]
+    assert prepare("--source=video", f"--input={footage}", *arguments) == 0
+    facts = spike_sidecar.read_sidecar(output / "spikes.dat")
+    assert (facts["transfer"], facts["cfa"]) == ("linear", "rggb")
+    spikes = load_spikes(
+        output / "spikes.dat",
+        num_frames=17,
+        height=32,
+        width=40,
+        spike_input=SpikeInput("voxel", {"num_bins": 3}),
+    )
+    blur = (read_video(output / "blur")[0] / 255) ** 2.2
+    # The first pixel of each four has a red filter, the last a blue one.
+    for (row, column), colour in (((0, 0), 0), ((0, 1), 1), ((1, 1), 2)):
+        rate = spikes.mean(axis=1)[:, row::2, column::2]
+        light = blur[:, row::2, column::2, colour]
+        assert np.abs(rate / 0.6 - light).max() < 1 / (0.6 * 9) + 2.2 / 255
+
+
+def test_records_of_real_cameras(footage: Path, tmp_path: Path) -> None:
+    arguments = ["--source=video", f"--input={footage}", f"--output={tmp_path}"]
+    arguments += ["--layout=records", "--num_frames=3", "--test_clips=2", *TIMES]
+    arguments += ["--sharp_instants=3", "--sensor=calibrated", "--photons=500"]
+    arguments += ["--rgb_gain=1.2", "--read_noise=2", "--threshold_spread=4"]
+    assert prepare(*arguments) == 0
+    (directory,) = (tmp_path / "spike_deblur").glob("video-*/*.*.*")
+    records = open_split(directory, "train")
+    original, _ = read_video(footage)
+    for record in (records[0], records[1]):
+        assert record["sharp"].shape == (9, 32, 40, 3)
+        assert record["blur_kind"].endswith("gain 1.2, read noise 2/255")
+        assert 0.25 <= record["threshold"] <= 4 and record["gain"] == np.float32(0.6)
+    # The frames of the footage, as bright as the camera shows them.
+    times = records[0]["sharp_time"].astype(int)
+    bright = np.minimum(1.2 * original[times // 4], 255)
+    np.testing.assert_allclose(records[0]["sharp"], bright, atol=0.51)
 
 
 def test_several_videos_get_a_folder_each(footage: Path, tmp_path: Path) -> None:
@@ -98,7 +146,11 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
         )
     )
     assert batch["spikes"].shape == (3, 2, 4, 16, 16)
-    clips = pipeline.test_clips(str(directory), num_bins=4, tfp_short_window=3)
+    clips = pipeline.test_clips(
+        str(directory),
+        spike_input=SpikeInput("voxel", {"num_bins": 4}),
+        tfp_short_window=3,
+    )
     assert [clip["name"] for clip in clips] == ["footage-00003", "footage-00004"]
     names = [record["name"] for record in open_split(directory, "train")]
     assert names == ["footage-00000", "footage-00001", "footage-00002"]
@@ -125,6 +177,11 @@ def test_footage_is_filmed_as_the_default_models_were_trained() -> None:
     assert {name: OPTIONS[name][0] for name in CAMERAS} == {
         name: trained[name] for name in CAMERAS
     }
+    assert check.CAMERAS == {
+        "transfer": INTEGRATED,
+        "sensor": SENSORS,
+        "cfa": ("none", *CFA_PATTERNS),
+    }
     # A whole number of footage frames passes from one exposure to the next.
     assert trained["period"] % OPTIONS["spikes_per_frame"][0] == 0
 
@@ -145,6 +202,14 @@ VIDEO = ["--source=video", "--input=FOOTAGE", "--output=OUT"]
         ([*VIDEO, "--gain=0"], "gain must be above 0"),
         ([*VIDEO, "--exposure=641", "--period=648"], "has 60 frames, but one clip"),
         ([*VIDEO, "--spike_scale=3"], "spike_scale must be one of"),
+        ([*VIDEO, "--transfer=Linear"], "Did you mean 'linear'"),
+        ([*VIDEO, "--sensor=calib"], "Did you mean 'calibrated'"),
+        ([*VIDEO, "--cfa=RGGB"], "Did you mean 'rggb'"),
+        ([*VIDEO, "--photons=50"], "take sensor=calibrated"),
+        ([*VIDEO, "--read_noise=-1"], "read_noise must be 0 or a positive number"),
+        ([*VIDEO, "--rgb_gain=inf"], "rgb_gain must be float"),
+        ([*VIDEO, "--sharp_instants=3"], "--sharp_instants has no meaning"),
+        ([*VIDEO, "--layout=records", "--sharp_instants=9"], "room for 7 sharp"),
         ([*VIDEO, "--train_clips=3"], "--train_clips has no meaning"),
         ([*VIDEO, "--num_frames=3"], "--num_frames has no meaning"),
         ([*VIDEO, *TIMES, "--layout=records", "--test_clips=9"], "gives 2 clips"),
@@ -177,6 +242,21 @@ def test_mistakes_are_one_sentence_with_code_2_and_leave_nothing(
     assert len([line for line in shown.err.splitlines() if "prepare:" in line]) == 1
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"footage", "text.mp4"}
+
+
+@pytest.mark.parametrize("layout", ["files", "records"])
+def test_one_video_too_small_for_the_flow_is_found_before_the_build(
+    footage: Path, tmp_path: Path, capsys: Any, layout: str
+) -> None:
+    frames, _ = read_video(footage)
+    write_video(tmp_path / "films" / "a", frames, fps=math.nan)
+    write_video(tmp_path / "films" / "small", frames[:, :24], fps=math.nan)
+    arguments = [f"--input={tmp_path / 'films'}", f"--output={tmp_path / 'out'}"]
+    assert prepare("--source=video", f"--layout={layout}", *arguments, *TIMES) == 2
+    shown = capsys.readouterr().err
+    assert "but small is 24x40; take in_between=linear" in shown
+    assert "spike frame" not in shown and "Building" not in shown
+    assert not (tmp_path / "out").exists()
 
 
 def test_output_in_use_is_kept(footage: Path, capsys: Any) -> None:
