@@ -16,11 +16,16 @@ from data_pipeline.stream_statistics import (
     interval_histogram,
     mean_rate,
     row_over_time,
+    sample_windows,
 )
 
 _PANEL = 4.6  # inches
 _LONGEST_INTERVAL = 64  # spike frames that the histogram shows
 _SLICES = 400  # rows of the x-t slice, at most
+# What is read of a long stream, so that a sheet of one takes seconds.
+_LONGEST_MEAN = 2**30  # spike pixels of the long TFP, where no window was asked for
+_COUNTED = 2**27  # spike pixels whose intervals are counted
+_SLICED = 64  # spike frames of a slice's window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,9 @@ def choose_view(
     scene: Scene, *, center: int | None, short: int, long: int | None, row: int | None
 ) -> View:
     """Fills in what was not asked for: the middle exposure, or that of the stream.
+
+    Without exposures the long window is the whole stream, or what of it around the
+    centre is read in seconds.
 
     Raises:
         ValueError: a time or the row lies outside the stream, or a window is even.
@@ -66,7 +74,7 @@ def choose_view(
             center = int(middles[frame])
     if center is None:
         center = count // 2
-    span = _around(center, long, count) if long else (0, count)
+    span = _around(center, long, count) if long else _affordable(scene, center)
     if frame is not None and scene.exposure is not None and not long:
         start, end = scene.exposure[frame].tolist()
         span = (math.floor(start), math.ceil(end))
@@ -76,6 +84,13 @@ def choose_view(
 def _around(center: int, window: int, count: int) -> tuple[int, int]:
     """The window around a spike frame, cut at the ends of the stream."""
     return max(0, center - window // 2), min(count, center + window // 2 + 1)
+
+
+def _affordable(scene: Scene, center: int) -> tuple[int, int]:
+    """The whole stream, or of a long one a window around a spike frame."""
+    count, height, width = scene.spikes.shape
+    length = _LONGEST_MEAN // (height * width)
+    return (0, count) if count <= length else _around(center, length, count)
 
 
 def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
@@ -187,7 +202,9 @@ def _raster(axis: Axes, scene: Scene, view: View) -> None:
 def _slice(axis: Axes, scene: Scene, view: View, white: float) -> None:
     count = len(scene.spikes)
     window = max(view.short if view.short <= count else 1, -(-count // _SLICES))
-    rates = row_over_time(scene.spikes, view.row, window)
+    is_long = math.prod(scene.spikes.shape) > _LONGEST_MEAN and window > _SLICED
+    most = _SLICED if is_long else None
+    rates = row_over_time(scene.spikes, view.row, window, most=most)
     axis.imshow(
         np.clip(rates / white, 0, 1),
         cmap="gray",
@@ -197,21 +214,25 @@ def _slice(axis: Axes, scene: Scene, view: View, white: float) -> None:
         interpolation="nearest",
         extent=(-0.5, rates.shape[1] - 0.5, len(rates) * window, 0),
     )
-    axis.set_title(f"x-t slice of row {view.row}, mean of {window}")
+    seen = f"{_SLICED} of every {window}" if is_long else f"{window}"
+    axis.set_title(f"x-t slice of row {view.row}, mean of {seen}")
     axis.set_xlabel("column")
     axis.set_ylabel("spike frame")
 
 
 def _intervals(axis: Axes, scene: Scene) -> None:
-    counts = interval_histogram(scene.spikes, _LONGEST_INTERVAL)
+    windows = sample_windows(scene.spikes, _COUNTED)
+    counts = interval_histogram(scene.spikes, _LONGEST_INTERVAL, windows=windows)
     total = counts.sum()
     axis.bar(np.arange(1, len(counts)), counts[1:], width=1.0, color="tab:blue")
-    axis.set_title("intervals between spikes")
+    title = "intervals between spikes"
+    if not total:
+        title += ": there is none"
+    elif counts[0]:
+        title += f" ({100 * counts[0] / total:.2g} % are longer)"
+    if len(windows) > 1:
+        length = windows[0][1] - windows[0][0]
+        title += f"\nin {len(windows)} windows of {length} spike frames"
+    axis.set_title(title)
     axis.set_xlabel("spike frames")
     axis.set_ylabel("count")
-    if not total:
-        axis.set_title("intervals between spikes: there is none")
-    elif counts[0]:
-        axis.set_title(
-            f"intervals between spikes ({100 * counts[0] / total:.2g} % are longer)"
-        )

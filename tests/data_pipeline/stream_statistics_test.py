@@ -11,6 +11,7 @@ from data_pipeline.stream_statistics import (
     interval_histogram,
     mean_rate,
     row_over_time,
+    sample_windows,
 )
 
 
@@ -52,6 +53,38 @@ def test_the_mean_and_the_slices_of_a_long_stream() -> None:
     )
 
 
+def test_windows_are_looked_at_as_if_each_were_all() -> None:
+    stream = random_stream(3, 900)
+    windows = [(0, 150), (150, 460), (500, 501), (520, 900)]
+    expected = sum(interval_histogram(stream[a:b], 30) for a, b in windows)
+    found = interval_histogram(stream, 30, windows=windows)
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(st.integers(1, 2000), st.integers(1, 50_000))
+def test_windows_are_even_and_as_large_as_allowed(count: int, most: int) -> None:
+    stream = random_stream(4, count)
+    windows = sample_windows(stream, most)
+    if count * 20 <= most:
+        assert windows == [(0, count)]
+        return
+    assert windows[0][0] == 0 and windows[-1][1] == count
+    lengths = {end - start for start, end in windows}
+    assert len(lengths) == 1 and windows == sorted(set(windows))
+    (length,) = lengths
+    assert length * len(windows) * 20 <= max(most, 20 * 16)
+
+
+def test_a_slice_may_be_of_the_first_spike_frames_of_each_window() -> None:
+    stream = random_stream(5, 600)
+    found = row_over_time(stream, 1, 70, most=9)
+    expected = [stream[at : at + 9, 1].mean(0) for at in range(0, 560, 70)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_array_equal(
+        row_over_time(stream, 1, 7, most=9), row_over_time(stream, 1, 7)
+    )
+
+
 def test_what_does_not_fit_the_stream_is_named() -> None:
     stream = random_stream(2, 10)
     with pytest.raises(ValueError, match="longest must be at least 1"):
@@ -62,3 +95,9 @@ def test_what_does_not_fit_the_stream_is_named() -> None:
         row_over_time(stream, 4)
     with pytest.raises(ValueError, match="window must be from 1 to the 10"):
         row_over_time(stream, 0, 11)
+    with pytest.raises(ValueError, match="most must be at least 1 spike frame"):
+        row_over_time(stream, 0, 3, most=0)
+    with pytest.raises(ValueError, match="most must be at least 1 spike pixel"):
+        sample_windows(stream, 0)
+    with pytest.raises(ValueError, match=r"\[4, 4\) must not be empty"):
+        interval_histogram(stream, 3, windows=[(4, 4)])
