@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -88,9 +89,8 @@ def capture_clip(
 ) -> Captured:
     """Records gamma-coded light with an RGB camera and a spike camera.
 
-    Both integrate that light, or both integrate it linearised, as the cameras say. The
-    phases of the pixels are those of the ideal camera whatever the sensor, as all that
-    the sensor and the noise draw comes from generators of their own.
+    Both integrate that light, or both integrate it linearised, as the cameras say.
+    What the sensor and the noise are is a function of the seed and the clip's name.
 
     Args:
         light: RGB light (H, W, 3), gamma-coded float32 in [0, 1], one for each spike
@@ -99,11 +99,11 @@ def capture_clip(
         threshold: charge at which a spike pixel fires.
         gain: charge that light 1 brings in one spike frame.
         spike_scale: RGB pixels per spike pixel; spikes see the mean over that area.
-        rng: draws the phases of the pixels, and is the parent of all other draws.
+        rng: draws the phases of the pixels, which no sensor and no noise changes.
         name: of the clip.
         source: where the light comes from.
         licence: of the source.
-        seed: what the simulation was seeded with.
+        seed: what the simulation was seeded with, not negative.
         spike_rate: spike frames per second, NaN where it is not known.
         cameras: what the cameras are like.
         sharp_time: sharp instants (n * T,) in spike frames, as of `sharp_times`; the
@@ -112,7 +112,7 @@ def capture_clip(
     Raises:
         ValueError: there is no light, it is not finite, or it ends too early.
     """
-    sensor_rng, noise_rng = rng.spawn(2)
+    sensor_rng, noise_rng = _generators(seed, name)
     if sharp_time is None:
         sharp_time = sharp_times(exposure, 1)
     shutter = Shutter(
@@ -166,6 +166,12 @@ def capture_clip(
         clean=np.stack(clean) if clean else record["spikes"],
         maps=pair.maps,
     )
+
+
+def _generators(seed: int, name: str) -> tuple[np.random.Generator, ...]:
+    """One for the sensor of a clip and one for the noise of its frames."""
+    clip = zlib.crc32(name.encode())
+    return tuple(np.random.default_rng([seed, clip, use]) for use in (0, 1))
 
 
 def _draw_pair(

@@ -5,7 +5,9 @@
     python -m data_pipeline.prepare --source=spike_zoo --input=base --output=DIR
 
 --layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,
-with DIR/sharp to compare); --layout=records writes a TFDS data set to train on.
+with DIR/sharp to compare; of --sensor=calibrated also the spikes of the ideal sensor
+and what sets the pixels of the real one apart); --layout=records writes a TFDS data
+set to train on.
 
 All times are in spike frames. Frame f of the footage is the light of spike frame
 f * --spikes_per_frame, so --exposure=49 at --spikes_per_frame=8 blurs 6 frames of the
@@ -23,10 +25,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.atomic import new_folder
+from data_pipeline.capture import Captured
 from data_pipeline.prepare_options import chosen, parse
 from data_pipeline.prepare_sources import find_source
 from data_pipeline.records import Record
@@ -69,7 +73,7 @@ def _files(options: argparse.Namespace) -> str:
     with new_folder(options.output) as folder:
         for path in paths:
             frames, fps = read_video(path)
-            record = video_folder.make_clip(
+            captured = video_folder.film_clip(
                 frames,
                 settings,
                 name=path.stem,
@@ -78,20 +82,34 @@ def _files(options: argparse.Namespace) -> str:
             )
             place = folder if len(paths) == 1 else folder / path.stem
             place.mkdir(exist_ok=len(paths) == 1)
-            write_files(place, record)
+            write_files(place, captured)
     return str(options.output)
 
 
-def write_files(folder: Path, record: Record) -> None:
-    """Writes blur/, sharp/, spikes.dat and spikes.json into an existing folder."""
+def write_files(folder: Path, captured: Captured) -> None:
+    """Writes what was captured into an existing folder.
+
+    That is blur/, sharp/ and spikes.dat with its spikes.json; of a sensor that is not
+    ideal also clean.dat with its clean.json, the spikes of the ideal one, and
+    sensor_maps.npz, what sets its pixels apart (SensorMaps).
+    """
+    record = captured.record
     for name in ("blur", "sharp"):
         (folder / name).mkdir()
         write_pictures(folder / name, record[name])
+    _write_stream(folder / "spikes.dat", record["spikes"], record)
+    if captured.maps is not None:
+        _write_stream(folder / "clean.dat", captured.clean, record)
+        np.savez(folder / "sensor_maps.npz", **vars(captured.maps))
+
+
+def _write_stream(path: Path, packed: np.ndarray, record: Record) -> None:
+    """Writes the packed spikes of a record and what is known of them."""
     scale = int(record["spike_scale"])
     height, width = (length // scale for length in record["blur"].shape[1:3])
-    spike_dat.write_packed(folder / "spikes.dat", record["spikes"], width, flip=True)
+    spike_dat.write_packed(path, packed, width, flip=True)
     spike_sidecar.write_sidecar(
-        folder / "spikes.dat",
+        path,
         {
             "height": height,
             "width": width,

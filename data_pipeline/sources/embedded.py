@@ -17,7 +17,7 @@ from data_pipeline.camera_settings import (
     cameras,
     check_cameras,
 )
-from data_pipeline.capture import capture
+from data_pipeline.capture import Captured, capture_clip
 from data_pipeline.choices import unknown_name
 from data_pipeline.exposure import MARGIN, exposure_windows, sharp_times
 from data_pipeline.records import Record
@@ -86,6 +86,15 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
     Raises:
         ValueError: the split is unknown or a setting is wrong.
     """
+    return film_clip(settings, split, index).record
+
+
+def film_clip(settings: Mapping[str, Any], split: str, index: int) -> Captured:
+    """Makes clip `index` of a split, with what is known of its spikes.
+
+    Raises:
+        ValueError: the split is unknown or a setting is wrong.
+    """
     settings = check_embedded_settings(settings)
     if split not in PHOTOGRAPHS:
         raise ValueError(unknown_name("split", split, PHOTOGRAPHS))
@@ -109,7 +118,7 @@ def make_clip(settings: Mapping[str, Any], split: str, index: int) -> Record:
         max_blur=settings["max_blur"],
         rng=rng,
     )
-    return capture(
+    return capture_clip(
         _light(scene, int(exposure[-1, 1]) + MARGIN),
         exposure,
         threshold=settings["threshold"],

@@ -14,7 +14,7 @@ from data_pipeline.camera_settings import (
     cameras,
     check_cameras,
 )
-from data_pipeline.capture import capture
+from data_pipeline.capture import Captured, capture_clip
 from data_pipeline.exposure import (
     MARGIN,
     count_windows,
@@ -163,6 +163,19 @@ def count_clips(num_footage_frames: int, num_frames: int, settings: Any) -> int:
     return windows // num_frames
 
 
+def frames_of_clip(num_frames: int, settings: Mapping[str, Any]) -> int:
+    """Returns how many frames of the footage its first clip takes."""
+    span = _first_start(settings) + settings["exposure"] + MARGIN
+    span += (num_frames - 1) * settings["period"]
+    return 1 + -(-(span - 1) // settings["spikes_per_frame"])
+
+
+def first_sharp_frame(settings: Mapping[str, Any]) -> int:
+    """Returns the frame of the footage that is in the middle of the first exposure."""
+    middle = _first_start(settings) + int(settings["exposure"]) // 2
+    return middle // int(settings["spikes_per_frame"])
+
+
 def _first_start(settings: Mapping[str, Any]) -> int:
     """Returns the first start that puts the middle of the exposure on a frame."""
     middle = MARGIN + settings["exposure"] // 2
@@ -170,6 +183,13 @@ def _first_start(settings: Mapping[str, Any]) -> int:
 
 
 def make_clip(
+    frames: np.ndarray | FrameReader, settings: Mapping[str, Any], **options: Any
+) -> Record:
+    """Returns the record of `film_clip`, which says what the options are."""
+    return film_clip(frames, settings, **options).record
+
+
+def film_clip(
     frames: np.ndarray | FrameReader,
     settings: Mapping[str, Any],
     *,
@@ -178,7 +198,7 @@ def make_clip(
     index: int = 0,
     num_frames: int | None = None,
     progress: Any = None,
-) -> Record:
+) -> Captured:
     """Records clip `index` of some footage with both cameras.
 
     Args:
@@ -201,8 +221,7 @@ def make_clip(
     first_start = _first_start(settings)
     available = count_clips(total, num_frames or 1, settings)
     if index >= available:
-        span = first_start + exposure + ((num_frames or 1) - 1) * period + MARGIN
-        needed = 1 + -(-(span - 1) // rate)
+        needed = frames_of_clip(num_frames or 1, settings)
         raise ValueError(
             f"{name} has {total} frames, but one clip takes {needed} of them "
             f"(exposure={exposure}, period={period}, spikes_per_frame={rate}, "
@@ -224,7 +243,7 @@ def make_clip(
     )
     if progress is not None:
         light = progress(light, total=last - offset)
-    return capture(
+    return capture_clip(
         light,
         windows,
         threshold=settings["threshold"],

@@ -96,6 +96,23 @@ def test_files_of_linear_light_say_so(footage: Path, tmp_path: Path) -> None:
         assert np.abs(rate / 0.6 - light).max() < 1 / (0.6 * 9) + 2.2 / 255
 
 
+def test_files_of_a_real_sensor_hold_what_the_ideal_one_saw(
+    footage: Path, tmp_path: Path
+) -> None:
+    for sensor in ("ideal", "calibrated"):
+        arguments = [f"--sensor={sensor}", f"--output={tmp_path / sensor}", *TIMES]
+        assert prepare("--source=video", f"--input={footage}", *arguments) == 0
+    ideal, real = tmp_path / "ideal", tmp_path / "calibrated"
+    assert (real / "clean.dat").read_bytes() == (ideal / "spikes.dat").read_bytes()
+    assert (real / "clean.json").read_bytes() == (ideal / "spikes.json").read_bytes()
+    assert (real / "spikes.dat").read_bytes() != (real / "clean.dat").read_bytes()
+    maps = np.load(real / "sensor_maps.npz")
+    assert set(maps) == {"response", "dark", "threshold", "hot"}
+    assert maps["dark"].shape == (32, 40)
+    added = {path.name for path in real.iterdir()} - {p.name for p in ideal.iterdir()}
+    assert added == {"clean.dat", "clean.json", "sensor_maps.npz"}
+
+
 def test_records_of_real_cameras(footage: Path, tmp_path: Path) -> None:
     arguments = ["--source=video", f"--input={footage}", f"--output={tmp_path}"]
     arguments += ["--layout=records", "--num_frames=3", "--test_clips=2", *TIMES]
