@@ -10,6 +10,7 @@ from data_pipeline.records import check_record, unpack_spikes
 from data_pipeline.representations import voxel_grid
 from data_pipeline.sources import embedded
 from data_pipeline.spike_camera import grey
+from data_pipeline.transfer import to_spike_space
 
 
 def test_no_photograph_is_in_both_splits() -> None:
@@ -52,21 +53,26 @@ def test_a_clip_is_a_function_of_seed_split_and_index(
         assert (other["sharp"] != first["sharp"]).mean() > 0.5
 
 
+@pytest.mark.parametrize("transfer", ["gamma", "linear"])
 @pytest.mark.parametrize("spike_scale", [1, 2, 4])
 def test_blur_spikes_and_sharp_belong_together(
-    settings: dict[str, Any], spike_scale: int
+    settings: dict[str, Any], spike_scale: int, transfer: str
 ) -> None:
     settings = settings | {"spike_scale": spike_scale, "exposure": 33, "period": 40}
+    settings |= {"transfer": transfer}
     record = embedded.make_clip(settings, "test", 0)
     check_record(record)
     assert record["blur"].shape == (4, 48, 72, 3)
     spikes = unpack_spikes(record["spikes"], 72 // spike_scale)
-    blurred, shown = (grey(record[name] / 255.0) for name in ("blur", "sharp"))
+    blurred, shown = (
+        grey(to_spike_space(record[name], transfer)) for name in ("blur", "sharp")
+    )
+    level = (2.2 if transfer == "linear" else 1.0) / 255
     pool = (4, 48 // spike_scale, spike_scale, 72 // spike_scale, spike_scale)
     for frame, (start, end) in enumerate(record["exposure"].tolist()):
         rate = voxel_grid(spikes, 1, start=start, end=end)[0]
         expected = blurred.reshape(pool).mean(axis=(2, 4))[frame]
-        assert np.abs(rate - expected).max() < 1 / 33 + 1 / 255
+        assert np.abs(rate - expected).max() < 1 / 33 + level
     # There is motion to undo, and the blur is that of the frame that it hides.
     errors = ((blurred[:, None] - shown[None]) ** 2).mean(axis=(2, 3))
     assert (errors.diagonal() > 1e-5).all()
