@@ -11,24 +11,27 @@ from data_pipeline.exposure import check_odd_exposure, instant_step
 from data_pipeline.records import SPIKE_SCALES
 from data_pipeline.rgb_camera import RgbCamera
 from data_pipeline.sensor import Sensor
-from data_pipeline.transfer import INTEGRATED
 
 SENSORS = ("ideal", "calibrated")
 
 # name -> (default, help). With the defaults both cameras are ideal, and see the
 # gamma-coded light of pictures.
 CAMERA_OPTIONS: dict[str, tuple[Any, str]] = {
-    "transfer": (
-        "gamma",
-        f"light that both cameras integrate: {' or '.join(INTEGRATED)}",
-    ),
+    "transfer": ("gamma", "light that both cameras integrate: gamma (coded) or linear"),
     "sharp_instants": (1, "sharp frames of each exposure, odd"),
-    "rgb_gain": (1.0, "times as bright as the light the frames are; white saturates"),
-    "read_noise": (0.0, "of the frames: standard deviation in 255ths of white"),
-    "sensor": ("ideal", f"of the spikes: {' or '.join(SENSORS)}"),
-    "photons": (0.0, "to a spike pixel at white in one spike frame; 0: no shot noise"),
-    "threshold_spread": (1.0, "the threshold of a clip is up to this factor off"),
-    "light_spread": (1.0, "the light on the spikes of a clip is up to this factor off"),
+    "rgb_gain": (1.0, "brightness of the RGB frames; what gets above white saturates"),
+    "read_noise": (0.0, "of the blurred frames, standard deviation in 255ths of white"),
+    "sensor": ("ideal", "of the spikes: ideal, or calibrated (uneven, dark current)"),
+    "photons": (
+        0.0,
+        "that white brings a pixel of the calibrated sensor in one spike frame; 0: no "
+        "shot noise",
+    ),
+    "threshold_spread": (
+        1.0,
+        "factor that the threshold of a clip is drawn higher or lower by, at most",
+    ),
+    "light_spread": (1.0, "likewise, of the light on the spike camera"),
     "cfa": ("none", f"colour filters of the spikes: none, {', '.join(CFA_PATTERNS)}"),
 }
 CAMERA_SETTINGS: dict[str, type] = {
