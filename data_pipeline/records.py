@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.choices import unknown_name
 
 Record = dict[str, Any]
 
 UNKNOWN = "unknown"
-TRANSFERS = ("gamma", "linear", UNKNOWN)
+TRANSFERS = ("gamma", "linear", UNKNOWN)  # of the light that the spikes integrated
+CFAS = ("none", *CFA_PATTERNS, UNKNOWN)  # colour filters over the spike pixels
 SPIKE_SCALES = (1, 2, 4)
 
 # name -> (dtype, number of axes). T frames, S spike frames, (H, W) of the RGB frames,
@@ -104,8 +106,9 @@ def check_record(record: Record) -> None:
             )
     for name, number_type in NUMBERS.items():
         _check_number(name, record[name], number_type)
-    if record["transfer"] not in TRANSFERS:
-        raise ValueError(unknown_name("transfer", record["transfer"], TRANSFERS))
+    for name, choices in (("transfer", TRANSFERS), ("cfa", CFAS)):
+        if record[name] not in choices:
+            raise ValueError(unknown_name(name, record[name], choices))
     _check_frames(record)
     _check_spikes(record)
     _check_times(record)

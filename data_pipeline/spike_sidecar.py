@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.atomic import new_file
-from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.choices import unknown_name
-from data_pipeline.records import SPIKE_SCALES, TRANSFERS, UNKNOWN
+from data_pipeline.records import CFAS, SPIKE_SCALES, TRANSFERS, UNKNOWN
 from data_pipeline.spike_dat import BIT_ORDERS, LAYOUTS
 
 _SIDECAR = {
@@ -33,7 +32,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "bit_order": BIT_ORDERS,
     "layout": LAYOUTS,
     "transfer": TRANSFERS,
-    "cfa": ("none", *CFA_PATTERNS),
+    "cfa": CFAS,
 }
 
 

@@ -93,6 +93,7 @@ def test_without_sharp_frames_none_is_picked(record: Record) -> None:
         ("threshold", -1.0, "threshold must be a positive number"),
         ("gain", "much", "gain must be one number"),
         ("transfer", "gama", "Did you mean 'gamma'"),
+        ("cfa", "RGGB", "Did you mean 'rggb'"),
         ("name", "", "name must be a non-empty string"),
         ("rgb_from_spike", np.eye(2, dtype=np.float32), "rgb_from_spike must be .3, 3"),
         ("exposure", np.zeros((2, 2), np.float32), "exposure must be .3, 2"),
