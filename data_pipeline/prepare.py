@@ -3,11 +3,13 @@
     python -m data_pipeline.prepare --source=video --input=bikes.mp4 --output=DIR
     python -m data_pipeline.prepare --source=embedded --output=DIR
     python -m data_pipeline.prepare --source=spike_zoo --input=base --output=DIR
+    python -m data_pipeline.prepare --verify=DIR/spike_deblur/NAME/VERSION
 
 --layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,
 with DIR/sharp to compare; of --sensor=calibrated also the spikes of the ideal sensor
 and what sets the pixels of the real one apart); --layout=records writes a TFDS data
-set to train on.
+set to train on. A build that was stopped goes on from its finished clips
+(docs/data_preparation.md).
 
 All times are in spike frames. Frame f of the footage is the light of spike frame
 f * --spikes_per_frame, so --exposure=49 at --spikes_per_frame=8 blurs 6 frames of the
@@ -35,7 +37,7 @@ from data_pipeline.prepare_options import chosen, parse
 from data_pipeline.prepare_sources import find_source
 from data_pipeline.records import Record
 from data_pipeline.sources import video_folder
-from data_pipeline.spike_deblur import build
+from data_pipeline.spike_deblur import build, verify
 from data_pipeline.video_files import VideoReader, read_video, write_pictures
 
 
@@ -43,20 +45,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns 0, or 2 after one sentence on a user's mistake."""
     try:
         options = parse(argv, __doc__)
-        where = _files(options) if options.layout == "files" else _records(options)
-    except (ValueError, OSError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
+        if options.verify is not None:
+            where = f"{verify(options.verify)}  {options.verify}"
+        elif options.layout == "files":
+            where = _files(options)
+        else:
+            where = _records(options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"prepare: {' '.join([str(error), *_notes(error)])}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("prepare: stopped; nothing unfinished was left.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        left = _notes(error) or ["Nothing unfinished was left."]
+        print(f"prepare: stopped. {' '.join(left)}", file=sys.stderr)
         return 130
     print(where)
     return 0
 
 
+def _notes(error: BaseException) -> list[str]:
+    """Returns what was added to an error on its way, such as how to go on."""
+    return getattr(error, "__notes__", [])
+
+
 def _records(options: argparse.Namespace) -> str:
     source, note = find_source(options)
-    where = build(options.output, source)
+    beam_options = (options.beam_options or "") if options.beam else None
+    where = build(
+        options.output, source, workers=options.workers, beam_options=beam_options
+    )
     if note:
         print(f"prepare: {note}", file=sys.stderr)
     return where

@@ -58,6 +58,12 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
     **CAMERA_OPTIONS,
 }
+# How a data set is built, whatever it is built from: name -> (type, help).
+BUILD_OPTIONS: dict[str, tuple[type, str]] = {
+    "workers": (int, "processes that make clips; default: one for each core"),
+    "beam": (bool, "has Apache Beam make the clips, on one machine or on many"),
+    "beam_options": (str, "of its runner, such as '--runner=FlinkRunner'"),
+}
 # What a folder to restore has no use for: one clip, one sharp frame to compare with.
 _RECORDS_ONLY = ("num_frames", "test_clips", "sharp_instants")
 
@@ -81,14 +87,22 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--source", required=True, help=" or ".join(SOURCES))
+    parser.add_argument("--source", help=" or ".join(SOURCES))
     parser.add_argument(
         "--input", help="video file, folder of videos or pictures, or public data set"
     )
-    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--output", help="folder to write")
     parser.add_argument("--layout", help="files (default for video) or records")
+    parser.add_argument(
+        "--verify", help="directory of a data set to check against its manifest"
+    )
+    for name, (kind, text) in BUILD_OPTIONS.items():
+        if kind is bool:
+            parser.add_argument(f"--{name}", action="store_true", help=text)
+        else:
+            parser.add_argument(f"--{name}", type=kind, help=text)
     for name, (default, text) in OPTIONS.items():
-        kind: Any = int if default is None else type(default)
+        kind = int if default is None else type(default)
         shown = "" if default is None else f" (default {default})"
         metavar = {str: "NAME", bool: "true|false"}.get(kind, "N")
         kind = _flag if kind is bool else kind
@@ -97,12 +111,18 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     for argument in others:
         name = argument.split("=")[0].removeprefix("--")
         raise ValueError(unknown_name("option", name, vars(options)))
-    for name in ("input", "output"):
+    for name in ("input", "output", "verify"):
         value = getattr(options, name)
         if value == "":
             raise ValueError(f"--{name} is empty; give it a value.")
         # A shell leaves the ~ in --input=~/footage to the program.
         setattr(options, name, value and os.path.expanduser(value))
+    if options.verify is not None:
+        _check_verifies_only(options)
+        return options
+    missing = [f"--{n}" for n in ("source", "output") if getattr(options, n) is None]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
     if options.source not in SOURCES:
         raise ValueError(unknown_name("source", options.source, SOURCES))
     if options.layout is None:
@@ -110,6 +130,7 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     if options.layout not in LAYOUTS:
         raise ValueError(unknown_name("layout", options.layout, LAYOUTS))
     _check_applies(options)
+    _check_build(options)
     return options
 
 
@@ -126,6 +147,29 @@ def _flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text == "true"
+
+
+def _check_verifies_only(options: argparse.Namespace) -> None:
+    for name, value in vars(options).items():
+        if name != "verify" and value not in (None, False):
+            raise ValueError(f"--verify checks a data set and takes no --{name}.")
+
+
+def _check_build(options: argparse.Namespace) -> None:
+    for name in BUILD_OPTIONS:
+        if getattr(options, name) and options.layout == "files":
+            raise ValueError(
+                f"--{name} is of building a data set; --layout=files has no use for it."
+            )
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {options.workers}.")
+    if options.beam and options.workers is not None:
+        raise ValueError(
+            "--workers has no meaning with --beam, whose runner has its own option; "
+            "say it in --beam_options, such as --direct_num_workers=4."
+        )
+    if options.beam_options is not None and not options.beam:
+        raise ValueError("--beam_options has no meaning without --beam.")
 
 
 def _check_applies(options: argparse.Namespace) -> None:

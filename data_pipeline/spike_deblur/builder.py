@@ -1,235 +1,180 @@
-"""The TFDS builder that writes clip records as ArrayRecord files, and their reader."""
+"""Builds a data set: makes its clips, gathers them into shards, and names the whole."""
 
 import contextlib
-import dataclasses
-import fcntl
-import io
 import json
-import logging
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tensorflow_datasets as tfds
-from etils import epath
+import cv2
 from tqdm import tqdm
 
-from data_pipeline.atomic import require_writable
-from data_pipeline.records import ARRAYS, NUMBERS, TEXTS, Record
+from data_pipeline.spike_deblur.clip_files import finish_clip
+from data_pipeline.spike_deblur.layout import (
+    CLIPS,
+    LOCK,
+    MANIFEST,
+    SHARDS,
+    SOFTWARE,
+    STATE,
+    finished_directory,
+)
+from data_pipeline.spike_deblur.manifest import write_manifest
+from data_pipeline.spike_deblur.shards import ShardPlanner, read_facts, write_shard
 from data_pipeline.spike_deblur.source import SPLITS, Source, check_source
+from data_pipeline.spike_deblur.unfinished import (
+    count_finished,
+    locked_directory,
+    missing_clips,
+    software,
+)
+from data_pipeline.spike_deblur.workers import Clip, make_clips
 
-# On disk only: TFDS cannot read back an array of varying shape without any element (nor
-# with fewer bytes than it has axes).
-_HAS_SHARP = "has_sharp"
-_SHAPES: dict[str, tuple[int | None, ...]] = {
-    "blur": (None, None, None, 3),
-    "sharp": (None, None, None, 3),
-    "spikes": (None, None, None),
-    "exposure": (None, 2),
-    "sharp_time": (None,),
-    "rgb_from_spike": (3, 3),
-}
+# Seconds of work below which worker processes take longer to start than they save.
+_WORTH_WORKERS = 4.0
 
 
-@dataclasses.dataclass
-class SourceConfig(tfds.core.BuilderConfig):
-    """A TFDS configuration that carries its source."""
-
-    source: Source | None = None
-
-
-class SpikeDeblur(tfds.core.GeneratorBasedBuilder):
-    """Blurred video, sharp video and the spikes recorded beside them."""
-
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.1.0": "Clips may lack sharp frames."}
-    # TFDS finds this by itself, but only with a package that it does not declare.
-    code_path = epath.Path(__file__)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features: dict[str, Any] = {
-            # Raw bytes: TFDS otherwise writes each number of an array as an int64.
-            name: tfds.features.Tensor(
-                shape=_SHAPES[name], dtype=dtype, encoding=tfds.features.Encoding.BYTES
-            )
-            for name, (dtype, _) in ARRAYS.items()
-        }
-        features |= {
-            name: tfds.features.Scalar(dtype=dtype) for name, dtype in NUMBERS.items()
-        }
-        features |= {name: tfds.features.Text() for name in TEXTS}
-        features[_HAS_SHARP] = tfds.features.Scalar(dtype=np.bool_)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Clip records of VRT-Spike-JAX (data_pipeline/records.py).",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,  # clip i of the source is record i
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
-        """Writes the manifest and returns the generators of the splits."""
-        del dl_manager  # nothing is downloaded
-        source = self._source()
-        # TFDS builds in a temporary directory that it renames when all is written;
-        # the manifest goes the same way.
-        manifest = {
-            "source": source.name,
-            "version": source.version,
-            "settings": dict(source.settings),
-            "clips": dict(source.counts),
-        }
-        path = Path(str(self.data_path)) / "settings.json"
-        path.write_text(json.dumps(manifest, indent=2) + "\n")
-        progress = tqdm(
-            total=sum(source.counts.values()),
-            desc=f"Building {source.config_name}",
-            unit="clip",
-        )
-        return {split: self._generate_examples(split, progress) for split in SPLITS}
-
-    def _generate_examples(
-        self, split: str, progress: "tqdm[Any]"
-    ) -> Iterator[tuple[int, Record]]:
-        source = self._source()
-        for index in range(source.counts[split]):
-            yield index, _to_disk(source.make(split, index))
-            progress.update()
-        if split == SPLITS[-1]:
-            progress.close()
-
-    def _source(self) -> Source:
-        source = self.builder_config.source
-        if source is None:
-            raise ValueError("SpikeDeblur needs a configuration with a source.")
-        return source
-
-
-def build(data_dir: str | Path, source: Source) -> str:
+def build(
+    data_dir: str | Path,
+    source: Source,
+    *,
+    workers: int | None = None,
+    beam_options: str | None = None,
+) -> str:
     """Builds a data set unless it is there, and returns its directory.
 
-    A build that was killed leaves a directory that is never read and that the next
-    build removes; builds of the same data set wait for each other.
+    The directory appears when it is complete. A build that was stopped or killed leaves
+    its finished clips beside it, and the next build of the same data set goes on from
+    them; the files are the same, byte by byte, and whoever makes the clips. Builds of
+    the same data set wait for each other.
+
+    Args:
+        data_dir: where data sets are kept.
+        source: of the clips.
+        workers: processes that make clips, 1 of them being this one. Where None, it is
+            one for each core as soon as that is worth it.
+        beam_options: options of the Apache Beam pipeline that makes the clips instead.
 
     Raises:
-        ValueError: a split would be empty.
+        ValueError: a split would be empty, or a clip cannot be made.
         NotADirectoryError, PermissionError: nothing can be written to `data_dir`.
+        ChildProcessError: a worker process ended before its clip.
     """
     check_source(source)
-    root = Path(data_dir)
-    config = SourceConfig(
-        name=source.config_name, version=SpikeDeblur.VERSION, source=source
-    )
-    with _quiet_tfds():
-        builder = SpikeDeblur(
-            data_dir=str(root), config=config, file_format="array_record"
-        )
-    directory = Path(str(builder.data_path))
-    if not directory.exists():
-        require_writable(directory.parent)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(directory.parent / "build.lock"):
-            for leftover in directory.parent.glob("*incomplete*"):
-                shutil.rmtree(leftover)
-            if not directory.exists():
-                # TFDS wants the folder though there is nothing to download.
-                downloads = directory.parent / "downloads.incomplete"
-                with _quiet_tfds():
-                    builder.download_and_prepare(
-                        download_dir=str(downloads),
-                        download_config=tfds.download.DownloadConfig(
-                            try_download_gcs=False
-                        ),
-                    )
-                shutil.rmtree(downloads, ignore_errors=True)
-    return str(directory)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}.")
+    finished = finished_directory(data_dir, source)
+    with locked_directory(finished) as given:
+        if given is not None:
+            unfinished, lock = given
+            with _says_how_to_go_on(unfinished, source):
+                if (unfinished / MANIFEST).exists():
+                    pass  # killed when all was made
+                elif beam_options is None:
+                    _make(source, unfinished, workers=workers, lock=lock)
+                else:
+                    from data_pipeline.spike_deblur import beam_build
+
+                    beam_build.make(source, unfinished, beam_options)
+                _complete(source, unfinished, finished)
+    return str(finished)
 
 
-def open_split(directory: str | Path, split: str) -> Sequence[Record]:
-    """Opens a split of a built data set for random access by index.
-
-    Raises:
-        FileNotFoundError: there is no finished data set in the directory.
-        ValueError: it has no such split.
-    """
-    root = Path(directory)
-    if not (root / "dataset_info.json").is_file():
-        raise FileNotFoundError(
-            f"{root} holds no finished data set; build one with "
-            "python -m data_pipeline.prepare."
-        )
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}. Valid: {', '.join(SPLITS)}.")
-    label = f"{root} ({split})"
-    try:
-        builder = tfds.builder_from_directory(str(root))
-        return _Records(builder.as_data_source(split=split), label)
-    except Exception as error:
-        raise ValueError(_unreadable(label, error)) from error
-
-
-class _Records(Sequence[Record]):
-    """The records of a split, as `records.py` has them."""
-
-    def __init__(self, data_source: Sequence[dict[str, Any]], label: str) -> None:
-        self._data_source = data_source
-        self._label = label
-
-    def __len__(self) -> int:
-        return len(self._data_source)
-
-    def __getitem__(self, index: Any) -> Any:
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self._label} has {len(self)} clips, not {index}.")
-        try:
-            stored = dict(self._data_source[int(index)])
-        except Exception as error:
-            raise ValueError(
-                _unreadable(f"Clip {index} of {self._label}", error)
-            ) from error
-        return _from_disk(stored)
-
-
-def _unreadable(what: str, error: Exception) -> str:
-    return f"{what} cannot be read ({error}); delete the directory and build it again."
-
-
-def _to_disk(record: Record) -> dict[str, Any]:
-    has_sharp = len(record["sharp"]) > 0
-    sharp = record["sharp"] if has_sharp else np.zeros((1, 2, 2, 3), np.uint8)
-    return record | {"sharp": sharp, _HAS_SHARP: has_sharp}
-
-
-def _from_disk(stored: dict[str, Any]) -> Record:
-    record = dict(stored)
-    if not record.pop(_HAS_SHARP):
-        record["sharp"] = np.zeros((0, *record["blur"].shape[1:]), np.uint8)
-    for name in TEXTS:
-        if isinstance(record[name], bytes):
-            record[name] = record[name].decode()
-    for name, dtype in NUMBERS.items():
-        record[name] = np.asarray(record[name]).astype(dtype)[()]
-    return record
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Keeps back what TFDS says of downloads and configurations: there are none."""
-    tfds.disable_progress_bar()  # its bars count files and shards, not clips
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _says_how_to_go_on(unfinished: Path, source: Source) -> Iterator[None]:
+    """Adds to an error what the next build will not have to do again."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system lets go of however the process ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        finished = count_finished(unfinished)
+        if finished:
+            error.add_note(
+                f"{finished} of {sum(source.counts.values())} clips are finished and "
+                "kept; the same command goes on from there."
+            )
+        raise
+
+
+def _make(source: Source, unfinished: Path, *, workers: int | None, lock: int) -> None:
+    """Makes every clip that is missing, and every shard as soon as it can be."""
+    planners = [ShardPlanner(unfinished, s, source.counts[s]) for s in SPLITS]
+    _write_shards(planners, unfinished)
+    finishing = _finish_clips(source, unfinished, workers=workers, lock=lock)
+    with (
+        _one_opencv_thread(),
+        contextlib.closing(finishing),
+        tqdm(
+            total=sum(source.counts.values()),
+            initial=count_finished(unfinished),
+            desc=f"Building {source.config_name}",
+            unit="clip",
+        ) as progress,
+    ):
+        for _ in finishing:
+            progress.update()
+            _write_shards(planners, unfinished)
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Has clips made as worker processes make them, and puts the threads back."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _write_shards(planners: Iterable[ShardPlanner], unfinished: Path) -> None:
+    for planner in planners:
+        while plan := planner.next():
+            write_shard(unfinished, plan)
+
+
+def _finish_clips(
+    source: Source, unfinished: Path, *, workers: int | None, lock: int
+) -> Iterator[Clip]:
+    """Makes all missing clips: here, in workers, or first here and then in workers."""
+    missing = missing_clips(unfinished, source.counts)
+    made = 0
+    if workers is None or workers == 1:
+        workers = workers or _usable_cores()
+        left = 0.0
+        while made < len(missing) and (workers == 1 or left < _WORTH_WORKERS):
+            start = time.monotonic()
+            finish_clip(source, unfinished, *missing[made])
+            yield missing[made]
+            made += 1
+            left = (time.monotonic() - start) * (len(missing) - made)
+    if made < len(missing):
+        clips = missing[made:]
+        yield from make_clips(clips, source, unfinished, workers=workers, lock=lock)
+
+
+def _complete(source: Source, unfinished: Path, finished: Path) -> None:
+    """Turns the unfinished directory into the finished data set."""
+    # TFDS takes a moment to import, and workers do without it.
+    from data_pipeline.spike_deblur.tfds_metadata import write_tfds_metadata
+
+    if not (unfinished / MANIFEST).exists():
+        shards = {split: read_facts(unfinished, split) for split in SPLITS}
+        write_tfds_metadata(unfinished, source.config_name, shards)
+        versions = json.dumps(software(), indent=1)
+        (unfinished / SOFTWARE).write_text(versions + "\n")
+        # The last: with it, nothing is made again.
+        write_manifest(unfinished, source, shards)
+    for name in (CLIPS, SHARDS):
+        shutil.rmtree(unfinished / name, ignore_errors=True)
+    (unfinished / STATE).unlink(missing_ok=True)
+    os.rename(unfinished, finished)
+    # Only now: a build that waits would otherwise take up the unfinished directory.
+    (finished / LOCK).unlink()
