@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipeline.jitter import Shift
-from data_pipeline.records import Record
-from data_pipeline.representations import bin_weights
+from data_pipeline.orientation import Orientation
+from data_pipeline.records import Record, middle_sharp, packed_width
 
 NUM_DRAWS = 6  # first frame, top, left, mirror, upside down, transpose
 _ALIGNED = Shift()
@@ -17,15 +17,14 @@ _ALIGNED = Shift()
 class Crop:
     """A window of a record in time and space, its spikes still packed.
 
-    `spikes` holds the whole bytes that cover the crop; its pixels begin `bit_offset`
-    columns into them. `weights` turns them into the voxel grids of the exposures.
+    The first bit of each row of `spikes` is the leftmost pixel of the crop.
     """
 
     blur: np.ndarray  # (T, size, size, 3) uint8
     sharp: np.ndarray  # (T, size, size, 3) uint8
     spikes: np.ndarray  # (T, L, size / scale, n) bytes: each frame's exposure
-    weights: np.ndarray  # (T, K, L) float32
-    bit_offset: int
+    exposure: np.ndarray  # (T, 2) float64, spike frames among the L
+    place: tuple[int, int]  # row and column of the first spike pixel in the record
 
 
 def draw(seed: int, position: tf.Tensor) -> tf.Tensor:
@@ -34,13 +33,18 @@ def draw(seed: int, position: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([NUM_DRAWS], seed=key)
 
 
+def draw_orientation(draws: np.ndarray) -> Orientation:
+    """Returns the orientation that the last three of NUM_DRAWS `draws` choose."""
+    return Orientation(*(bool(value < 0.5) for value in draws[3:6]))
+
+
 def crop_record(
     record: Record,
     draws: np.ndarray,
     *,
     num_frames: int,
     crop_size: int,
-    num_bins: int,
+    margin: int = 0,
     shift: Shift = _ALIGNED,
 ) -> Crop:
     """Cuts the window that the first three of `draws` choose out of a record.
@@ -50,13 +54,14 @@ def crop_record(
         draws: NUM_DRAWS numbers in [0, 1).
         num_frames: of the window.
         crop_size: height and width of the window in RGB pixels.
-        num_bins: of the voxel grids.
+        margin: spike frames to cut before and after those of each exposure.
         shift: of the spikes against the frames, as far as the record reaches.
 
     Raises:
-        ValueError: the clip is too short, too small or has no sharp frames.
+        ValueError: the clip is too short, too small, has no sharp frames or fewer
+            spike frames around its exposures than `margin`.
     """
-    check_fits(record, num_frames=num_frames, crop_size=crop_size)
+    check_fits(record, num_frames=num_frames, crop_size=crop_size, margin=margin)
     scale = int(record["spike_scale"])
     total, height, width = record["blur"].shape[:3]
     first = _pick(draws[0], total - num_frames + 1)
@@ -72,72 +77,73 @@ def crop_record(
     size = crop_size // scale
     row = min(max(row + shift.down, 0), height // scale - size)
     column = min(max(column + shift.right, 0), width // scale - size)
-    rows = slice(row, row + size)
-    columns = slice(column // 8, -(-(column + size) // 8))
-    exposure = record["exposure"][frames]
-    later = min(
-        max(shift.later, -exposure.min()), len(record["spikes"]) - exposure.max()
-    )
-    spikes, weights = cut_windows(
-        record["spikes"][:, rows, columns], exposure + later, num_bins
+    exposure = record["exposure"][frames].astype(np.float64)
+    room = len(record["spikes"]) - margin - np.ceil(exposure.max())
+    later = min(max(shift.later, margin - np.floor(exposure.min())), room)
+    windows, exposure = cut_windows(
+        record["spikes"][:, row : row + size], exposure + later, margin=margin
     )
     return Crop(
         blur=record["blur"][area],
-        sharp=record["sharp"][area],
-        spikes=spikes,
-        weights=weights,
-        bit_offset=column % 8,
+        sharp=_cut_sharp(record, area),
+        spikes=_cut_columns(windows, column, size),
+        exposure=exposure,
+        place=(row, column),
     )
 
 
 def cut_windows(
-    spikes: np.ndarray, exposure: np.ndarray, num_bins: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Stacks the spike frames that each exposure touches, with their bin weights.
+    spikes: np.ndarray, exposure: np.ndarray, *, margin: int = 0
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cuts the spike frames that each exposure touches out of a stream.
 
     Args:
         spikes: (S, ...), packed or not.
         exposure: (T, 2) in spike frames, of any length each.
-        num_bins: of the voxel grids.
+        margin: spike frames to cut before and after as well; the stream has them.
 
     Returns:
-        (T, L, ...) spike frames and (T, num_bins, L) float32 weights, L being what
-        the longest exposure touches.
+        T views (L, ...) of spike frames, L being what the longest exposure needs, and
+        (T, 2) the exposures in them, float64.
     """
-    starts = np.floor(exposure[:, 0]).astype(int)
-    length = int((np.ceil(exposure[:, 1]).astype(int) - starts).max())
+    starts = np.floor(exposure[:, 0]).astype(int) - margin
+    length = int((np.ceil(exposure[:, 1]).astype(int) + margin - starts).max())
     # A short exposure at the end of the stream is padded with frames of before.
     starts = np.minimum(starts, len(spikes) - length)
-    windows = np.stack([spikes[start : start + length] for start in starts])
-    weights = np.stack(
-        [
-            bin_weights(float(a), float(b), num_bins, first=int(first), count=length)
-            for (a, b), first in zip(exposure, starts, strict=True)
-        ]
-    )
-    return windows, weights
+    windows = [spikes[start : start + length] for start in starts]
+    return windows, exposure.astype(np.float64) - starts[:, None]
 
 
-def orient(frames: tf.Tensor, draws: tf.Tensor, axes: tuple[int, int]) -> tf.Tensor:
-    """Mirrors, turns upside down and transposes as the last three of `draws` say.
-
-    Args:
-        frames: any array with a vertical and a horizontal axis of the same size.
-        draws: NUM_DRAWS numbers in [0, 1).
-        axes: the vertical and the horizontal axis.
-    """
-    vertical, horizontal = axes
-    order = list(range(frames.shape.rank))
-    order[vertical], order[horizontal] = horizontal, vertical
-    mirror, turn, transpose = (draws[index] < 0.5 for index in (3, 4, 5))
-    frames = tf.cond(mirror, lambda: tf.reverse(frames, [horizontal]), lambda: frames)
-    turned = frames
-    frames = tf.cond(turn, lambda: tf.reverse(turned, [vertical]), lambda: turned)
-    upright = frames
-    return tf.cond(transpose, lambda: tf.transpose(upright, order), lambda: upright)
+def _cut_sharp(record: Record, area: tuple[slice, slice, slice]) -> np.ndarray:
+    """Cuts the sharp frames that are nearest to the middle of their exposures."""
+    frames, rows, columns = area
+    instants = len(record["sharp"]) // len(record["blur"])
+    several = slice(frames.start * instants, frames.stop * instants)
+    cut = {name: record[name][frames] for name in ("blur", "exposure")}
+    cut["sharp"] = record["sharp"][several, rows, columns]
+    cut["sharp_time"] = record["sharp_time"][several]
+    return middle_sharp(cut)[0]
 
 
-def check_fits(record: Record, *, num_frames: int, crop_size: int) -> None:
+def _cut_columns(windows: list[np.ndarray], column: int, width: int) -> np.ndarray:
+    """Cuts `width` spike pixels from `column` on out of packed rows, still packed."""
+    offset, count = column % 8, packed_width(width)
+    last = packed_width(column + width)
+    parts = [window[..., column // 8 : last] for window in windows]
+    cut = np.empty((len(parts), *parts[0].shape[:-1], count), np.uint8)
+    for part, target in zip(parts, cut, strict=True):
+        if not offset:
+            target[...] = part
+            continue
+        np.right_shift(part[..., :count], offset, out=target)
+        following = part[..., 1 : count + 1]
+        target[..., : following.shape[-1]] |= following << (8 - offset)
+    return cut
+
+
+def check_fits(
+    record: Record, *, num_frames: int, crop_size: int, margin: int = 0
+) -> None:
     """Raises a ValueError unless a window of this size fits the record."""
     name = record["name"]
     total, height, width = record["blur"].shape[:3]
@@ -161,6 +167,15 @@ def check_fits(record: Record, *, num_frames: int, crop_size: int) -> None:
         raise ValueError(
             f"crop_size must be a multiple of the spike scale {scale} of clip {name}, "
             f"got {crop_size}."
+        )
+    exposure = record["exposure"]
+    around = int(
+        min(np.floor(exposure.min()), len(record["spikes"]) - np.ceil(exposure.max()))
+    )
+    if around < margin:
+        raise ValueError(
+            f"Clip {name} has {around} spike frames around its exposures, but {margin} "
+            "are looked at; build clips with a larger margin."
         )
 
 

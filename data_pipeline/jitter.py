@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline.records import Record
+from data_pipeline.records import Record, middle_sharp
 
 NUM_DRAWS = 5  # reverse, threshold, down, right, later
+_CHARGE = 2**16  # what one spike adds to a pixel's charge: whole, so sums are exact
+_MOST_FACTOR = 2**14  # of a threshold, whose charge has to fit 32 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,20 +18,21 @@ class Jitter:
     """What is varied from sample to sample; the default varies nothing."""
 
     time_reversal: bool = False  # half of the samples run backwards
-    # Factors of the threshold, drawn evenly. A threshold n times as high is the same to
-    # the sensor as 1 / n of the light.
-    thresholds: tuple[int, ...] = (1,)
+    # Lowest and highest factor of the threshold, between which its logarithm is drawn
+    # evenly. A threshold n times as high is the same to the sensor as 1 / n of the
+    # light; a lower one would need spikes that were not recorded.
+    thresholds: tuple[float, float] = (1.0, 1.0)
     misaligned_pixels: int = 0  # spike pixels that spikes are shifted, at most
     misaligned_frames: int = 0  # spike frames that exposures are shifted, at most
 
     def __post_init__(self) -> None:
         """Raises a ValueError for what cannot be drawn."""
-        if not self.thresholds or not all(
-            isinstance(n, int) and n >= 1 for n in self.thresholds
+        if len(self.thresholds) != 2 or not (
+            1 <= self.thresholds[0] <= self.thresholds[1] <= _MOST_FACTOR
         ):
             raise ValueError(
-                "thresholds must be whole factors of at least 1, such as (1, 2, 4), "
-                f"got {self.thresholds}."
+                "thresholds must be the lowest and the highest factor, at least 1 and "
+                f"at most {_MOST_FACTOR}, such as (1, 4), got {self.thresholds}."
             )
         for name in ("misaligned_pixels", "misaligned_frames"):
             if getattr(self, name) < 0:
@@ -48,10 +51,23 @@ class Shift(NamedTuple):
 
 def draw(seed: int, position: tf.Tensor) -> tf.Tensor:
     """Returns NUM_DRAWS uniform numbers in [0, 1), a function of (seed, position)."""
-    return tf.random.stateless_uniform([NUM_DRAWS], seed=_key(seed, position, 1))
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
+    # A stream of its own, beside that of `augment.draw`.
+    return tf.random.stateless_uniform([NUM_DRAWS], seed=tf.random.fold_in(key, 1))
 
 
-def draw_shift(jitter: Jitter, draws: tf.Tensor) -> Shift:
+def draw_reversal(jitter: Jitter, draws: np.ndarray) -> bool:
+    """Returns whether the sample runs backwards, as the first of `draws` says."""
+    return jitter.time_reversal and bool(draws[0] < 0.5)
+
+
+def draw_threshold(jitter: Jitter, draws: np.ndarray) -> float:
+    """Returns the factor of the threshold that the second of `draws` chooses."""
+    lowest, highest = jitter.thresholds
+    return float(lowest * (highest / lowest) ** float(draws[1]))
+
+
+def draw_shift(jitter: Jitter, draws: np.ndarray) -> Shift:
     """Returns the shift that the last three of `draws` choose."""
 
     def pick(draw_value: float, most: int) -> int:
@@ -63,7 +79,8 @@ def draw_shift(jitter: Jitter, draws: tf.Tensor) -> Shift:
 
 def check_reversible(record: Record) -> None:
     """Raises a ValueError unless backwards the sharp instants stay where they are."""
-    off = np.abs(record["sharp_time"] - record["exposure"].mean(axis=1)).max()
+    times = middle_sharp(record)[1]
+    off = np.abs(times - record["exposure"].mean(axis=1)).max()
     if off >= 1:
         raise ValueError(
             f"Clip {record['name']} has sharp frames {off:g} spike frames from the "
@@ -71,63 +88,40 @@ def check_reversible(record: Record) -> None:
         )
 
 
-def raise_threshold(
-    jitter: Jitter,
-    spikes: tf.Tensor,
-    draws: tf.Tensor,
-    *,
-    seed: int,
-    position: tf.Tensor,
-) -> tf.Tensor:
-    """Returns the spikes (T, L, h, w) that a camera of a higher threshold had fired.
+def draw_phase(seed: int, position: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns phases in [0, 1), float32, a function of (seed, position)."""
+    generator = np.random.Philox(key=np.array([seed, position], np.uint64))
+    return np.random.Generator(generator).random(shape, np.float32)
 
-    With n times the threshold a pixel fires at every n-th of its spikes; at which of
-    the first n is as random as its charge when the exposure begins.
+
+def raise_threshold(spikes: np.ndarray, factor: float, phase: np.ndarray) -> np.ndarray:
+    """Returns the spikes that a camera of a higher threshold fires, as far as known.
+
+    The recorded spikes are the light, in portions of one threshold, of a second camera:
+    it collects them and fires at the spike that fills its own. Its rate is 1 / `factor`
+    of theirs. At a whole factor n that is every n-th spike, which is exactly what n
+    times the threshold fires; at others a spike comes later than that camera's, by less
+    than one interval of the recorded spikes.
+
+    Args:
+        spikes: (T, L, h, w) uint8 of 0 and 1.
+        factor: of the threshold, at least 1.
+        phase: (T, h, w) in [0, 1), the part of the threshold that is collected when
+            a window begins.
     """
-    if jitter.thresholds == (1,):
-        return spikes
-    choices = tf.constant(jitter.thresholds, tf.int32)
-    last = len(jitter.thresholds) - 1
-    chosen = tf.cast(draws[1] * (last + 1), tf.int32)
-    factor = choices[tf.minimum(chosen, last)]
-    shape = tf.shape(spikes)
-    phase = tf.random.stateless_uniform(
-        tf.stack([shape[0], 1, shape[2], shape[3]]),
-        seed=_key(seed, position, 2),
-        maxval=factor,
-        dtype=tf.int32,
-    )
-    return thin(spikes, factor, phase)
+    full = round(factor * _CHARGE)
+    fired = np.empty_like(spikes)
+    for frames, start, target in zip(spikes, phase, fired, strict=True):
+        charge = np.floor(start * np.float64(full)).astype(np.int32)
+        for frame, fires in zip(frames, target, strict=True):
+            charge += frame * np.int32(_CHARGE)
+            np.greater_equal(charge, full, out=fires.view(np.bool_))
+            charge -= fires * np.int32(full)
+    return fired
 
 
-def thin(spikes: tf.Tensor, factor: tf.Tensor, phase: tf.Tensor) -> tf.Tensor:
-    """Keeps every `factor`-th spike of each pixel, time being axis 1.
-
-    `phase` is how many spikes of the first `factor` were before the window.
-    """
-    count = tf.cumsum(tf.cast(spikes, tf.int32), axis=1) + phase
-    return tf.where(count % factor == 0, spikes, tf.zeros_like(spikes))
-
-
-def reverse(jitter: Jitter, frames: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Turns the axis of the frames, the first, around in half of the samples."""
-    return _reverse(jitter, frames, draws, [0])
-
-
-def reverse_grids(jitter: Jitter, grids: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Turns frames and the bins inside each exposure (T, K, h, w) around alike."""
-    return _reverse(jitter, grids, draws, [0, 1])
-
-
-def _reverse(
-    jitter: Jitter, values: tf.Tensor, draws: tf.Tensor, axes: list[int]
-) -> tf.Tensor:
-    if not jitter.time_reversal:
-        return values
-    return tf.cond(draws[0] < 0.5, lambda: tf.reverse(values, axes), lambda: values)
-
-
-def _key(seed: int, position: tf.Tensor, stream: int) -> tf.Tensor:
-    """A key of its own for each use, beside that of `augment.draw`."""
-    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
-    return tf.random.fold_in(key, stream)
+def reverse_spikes(
+    spikes: np.ndarray, exposure: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turns time around: that of the spikes (T, L, h, w) and of exposures (T, 2)."""
+    return spikes[::-1, ::-1], spikes.shape[1] - exposure[::-1, ::-1]

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_pipeline import augment, graph_ops
+from data_pipeline import augment
 from data_pipeline.capture import capture
 from data_pipeline.exposure import exposure_windows
-from data_pipeline.records import Record
+from data_pipeline.jitter import Shift
+from data_pipeline.orientation import orient_frames, unpack_oriented
+from data_pipeline.records import Record, unpack_spikes
+from data_pipeline.voxel_tables import fill_voxel_grids
 
 
 def moving_dot(spike_scale: int) -> Record:
@@ -34,17 +37,16 @@ def moving_dot(spike_scale: int) -> Record:
 
 
 def augmented(record: Record, draws: np.ndarray, *, crop_size: int) -> dict[str, Any]:
-    crop = augment.crop_record(
-        record, draws, num_frames=3, crop_size=crop_size, num_bins=5
-    )
-    spikes = graph_ops.unpack_spikes(tf.constant(crop.spikes))
-    size = crop.spikes.shape[2]
-    spikes = spikes[..., crop.bit_offset : crop.bit_offset + size]
-    grids = graph_ops.voxel_grids(spikes, tf.constant(crop.weights))
+    crop = augment.crop_record(record, draws, num_frames=3, crop_size=crop_size)
+    orientation = augment.draw_orientation(draws)
+    size = crop_size // int(record["spike_scale"])
+    spikes = unpack_oriented(crop.spikes, size, orientation)
+    grids = np.empty((3, 5, size, size), np.float32)
+    fill_voxel_grids(spikes, crop.exposure, grids)
     return {
-        "blur": augment.orient(tf.constant(crop.blur), draws, (1, 2)).numpy() / 255,
-        "sharp": augment.orient(tf.constant(crop.sharp), draws, (1, 2)).numpy() / 255,
-        "spikes": augment.orient(grids, draws, (2, 3)).numpy(),
+        "blur": orient_frames(crop.blur, orientation) / 255,
+        "sharp": orient_frames(crop.sharp, orientation) / 255,
+        "spikes": grids,
     }
 
 
@@ -98,9 +100,7 @@ def test_no_draw_leaves_the_clip_and_both_ends_are_reached() -> None:
         (np.nextafter(1, 0), [80 - 16, 48 - 16, 1]),
     ):
         draws = np.full(augment.NUM_DRAWS, value, np.float32)  # rounds up to 1
-        crop = augment.crop_record(
-            record, draws, num_frames=3, crop_size=16, num_bins=2
-        )
+        crop = augment.crop_record(record, draws, num_frames=3, crop_size=16)
         np.testing.assert_array_equal(crop.blur[0, 0, 0], corner)
         assert crop.blur.shape == crop.sharp.shape == (3, 16, 16, 3)
 
@@ -108,8 +108,60 @@ def test_no_draw_leaves_the_clip_and_both_ends_are_reached() -> None:
 def test_only_the_bytes_that_cover_the_crop_are_kept() -> None:
     record = moving_dot(1)
     draws = np.zeros(augment.NUM_DRAWS, np.float32)
-    crop = augment.crop_record(record, draws, num_frames=2, crop_size=16, num_bins=2)
+    crop = augment.crop_record(record, draws, num_frames=2, crop_size=16)
     assert crop.spikes.shape == (2, 5, 16, 2)
+
+
+@pytest.mark.parametrize("column", range(10))
+@pytest.mark.parametrize("width", [3, 8, 13, 24])
+def test_columns_are_cut_at_any_bit(column: int, width: int) -> None:
+    record = moving_dot(1)
+    rng = np.random.default_rng(0)
+    record["spikes"] = rng.integers(0, 256, record["spikes"].shape, np.uint8)
+    draws = np.zeros(augment.NUM_DRAWS, np.float32)
+    shift = Shift(right=column)
+    crop = augment.crop_record(
+        record, draws, num_frames=2, crop_size=width, shift=shift
+    )
+    found = unpack_spikes(crop.spikes, width)
+    spikes = unpack_spikes(record["spikes"], 80)[:, :width, column : column + width]
+    starts = record["exposure"][:, 0].astype(int)
+    for window, start in zip(found, starts[:2], strict=True):
+        np.testing.assert_array_equal(window, spikes[start : start + 5])
+
+
+def test_windows_hold_their_margin_and_say_where_the_exposures_are() -> None:
+    numbers = np.arange(60)
+    exposure = np.array([[4, 13], [20.25, 40.5], [50, 55.5]], np.float32)
+    windows, inside = augment.cut_windows(numbers, exposure, margin=4)
+    assert len({len(window) for window in windows}) == 1
+    for window, where, (start, end) in zip(windows, inside, exposure, strict=True):
+        np.testing.assert_array_equal(window[0] + where, [start, end])
+        assert window[0] <= start - 4 and window[-1] >= end + 3
+
+
+def test_a_shift_leaves_the_margin_inside_the_record() -> None:
+    record = moving_dot(1)
+    draws = np.zeros(augment.NUM_DRAWS, np.float32)
+    sizes = {"num_frames": 4, "crop_size": 16, "margin": 2}
+    for later in (-9, 9):
+        crop = augment.crop_record(record, draws, **sizes, shift=Shift(later=later))
+        assert crop.spikes.shape[1] == 2 + 5 + 2
+        np.testing.assert_array_equal(crop.exposure, [[2, 7]] * 4)
+    with pytest.raises(ValueError, match="dot has 2 spike frames around its exposures"):
+        augment.check_fits(record, num_frames=4, crop_size=16, margin=3)
+
+
+def test_the_middle_one_of_several_sharp_instants_is_cut() -> None:
+    record = moving_dot(1)
+    several = np.arange(12, dtype=np.uint8)
+    record["sharp"] = np.tile(several[:, None, None, None], (1, 48, 80, 3))
+    middle = record["sharp_time"][:, None]
+    record["sharp_time"] = (middle + [-1, 0, 1]).astype(np.float32).ravel()
+    draws = np.zeros(augment.NUM_DRAWS, np.float32)
+    crop = augment.crop_record(record, draws, num_frames=3, crop_size=16)
+    assert crop.sharp.shape == (3, 16, 16, 3)
+    np.testing.assert_array_equal(crop.sharp[:, 0, 0, 0], [1, 4, 7])
 
 
 def test_draws_are_a_function_of_seed_and_position() -> None:

@@ -39,8 +39,17 @@ def test_unpacking_equals_its_twin() -> None:
 def test_voxel_grids_equal_their_twin_for_windows_of_any_length(num_bins: int) -> None:
     spikes = np.random.default_rng(1).integers(0, 2, (60, 4, 6), np.uint8)
     exposure = np.array([[0, 33], [20.25, 47.5], [50, 60]], np.float32)
-    windows, weights = cut_windows(spikes, exposure, num_bins)
-    grids = graph_ops.voxel_grids(tf.constant(windows), tf.constant(weights)).numpy()
+    windows, inside = cut_windows(spikes, exposure)
+    count = len(windows[0])
+    weights = np.stack(
+        [
+            representations.bin_weights(start, end, num_bins, first=0, count=count)
+            for start, end in inside.tolist()
+        ]
+    )
+    grids = graph_ops.voxel_grids(
+        tf.constant(np.stack(windows)), tf.constant(weights)
+    ).numpy()
     for grid, (start, end) in zip(grids, exposure.tolist(), strict=True):
         expected = representations.voxel_grid(spikes, num_bins, start=start, end=end)
         np.testing.assert_allclose(grid, expected, rtol=1e-5, atol=1e-6)
