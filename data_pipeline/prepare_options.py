@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 from data_pipeline.camera_settings import CAMERA_OPTIONS
 from data_pipeline.choices import unknown_name
 from data_pipeline.sources import (
+    dvd,
     embedded,
+    gopro,
+    reds,
     rsb,
     s_sdm,
     spike_zoo,
@@ -24,6 +27,9 @@ SPIKE_SETS = {
     "spk_x4k": spk_x4k.SPK_X4K,
     "s_sdm": s_sdm.S_SDM,
     "rsb": rsb.RSB,
+    "gopro": gopro.GOPRO,
+    "dvd": dvd.DVD,
+    "reds": reds.REDS,
 }
 SOURCES = ("embedded", "video", *SPIKE_SETS)
 LAYOUTS = ("files", "records")
@@ -53,7 +59,9 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "test_spike_width": (None, "spike pixels of its test split, where others"),
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
     "white_rate": (0.6, "spikes per spike frame at white"),
-    "blur_folder": ("blur_gamma", "of GoPro: blur_gamma or blur"),
+    "blur_folder": ("blur_gamma", "of GoPro: blur_gamma, blur, or own (gopro)"),
+    "frames_folder": ("orig", "of REDS: orig (120 a second) or sharp (24)"),
+    "leave_out": ("", "sequences of a public data set, with commas between"),
     "pad": (None, "spike frames of a stream before its exposure, and after it"),
     "key_frame": (None, "spike frame of the sharp picture, counted from 0"),
     **CAMERA_OPTIONS,
