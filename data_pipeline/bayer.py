@@ -1,5 +1,6 @@
 """Colour filter arrays: which colour of the light each spike pixel sees."""
 
+import cv2
 import numpy as np
 
 from data_pipeline.choices import unknown_name
@@ -7,6 +8,13 @@ from data_pipeline.choices import unknown_name
 # The colours of the upper left 2x2 pixels, row by row; they repeat over the sensor.
 CFA_PATTERNS = ("rggb", "bggr", "grbg", "gbrg")
 COLOURS = "rgb"
+# OpenCV names a pattern by the second and third pixel of its second row.
+_DEMOSAIC = {
+    "rggb": cv2.COLOR_BayerBG2RGB_EA,
+    "bggr": cv2.COLOR_BayerRG2RGB_EA,
+    "grbg": cv2.COLOR_BayerGB2RGB_EA,
+    "gbrg": cv2.COLOR_BayerGR2RGB_EA,
+}
 
 
 def mosaic(light: np.ndarray, cfa: str) -> np.ndarray:
@@ -37,6 +45,27 @@ def colour_map(cfa: str, height: int, width: int) -> np.ndarray:
     for (row, column), colour in _cells(cfa).items():
         colours[row::2, column::2] = colour
     return colours
+
+
+def demosaic(light: np.ndarray, cfa: str) -> np.ndarray:
+    """Interpolates the colours of a mosaic (h, w), float in [0, 1], to (h, w, 3).
+
+    By OpenCV's edge-aware method, in 16 bits: a pixel keeps its own colour to that.
+
+    Raises:
+        ValueError: the pattern is unknown, or light is not (h, w) of at least 4x4.
+    """
+    _cells(cfa)
+    if light.ndim != 2 or min(light.shape) < 4:
+        raise ValueError(
+            f"A mosaic must be (h, w) of 4x4 pixels or more, got {light.shape}."
+        )
+    levels = np.rint(np.clip(light, 0, 1) * 65535).astype(np.uint16)
+    # OpenCV repeats the inner neighbour at the border; mirrored there, the pattern and
+    # the colours of the border go on.
+    levels = cv2.copyMakeBorder(levels, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+    colours = cv2.demosaicing(levels, _DEMOSAIC[cfa])[2:-2, 2:-2]
+    return colours.astype(np.float32) / np.float32(65535)
 
 
 def _cells(cfa: str) -> dict[tuple[int, int], int]:
