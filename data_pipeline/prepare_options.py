@@ -139,6 +139,8 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
         raise ValueError(unknown_name("layout", options.layout, LAYOUTS))
     _check_applies(options)
     _check_build(options)
+    if options.beam:  # its workers may start in another folder
+        options.input = options.input and os.path.abspath(options.input)
     return options
 
 

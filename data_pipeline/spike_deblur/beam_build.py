@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data_pipeline.spike_deblur.clip_files import finish_clip
+from data_pipeline.spike_deblur.layout import CLIPS
 from data_pipeline.spike_deblur.shards import ShardPlanner, write_shard
 from data_pipeline.spike_deblur.source import SPLITS, Source
 from data_pipeline.spike_deblur.unfinished import count_finished, missing_clips
@@ -78,6 +79,11 @@ def _run(beam: Any, options: str, items: list[Any], work: Any) -> None:
 def _finish(source: Source, unfinished: Path, clip: tuple[str, int]) -> None:
     """Finishes a clip; leaves the sentence of its error, which Beam wraps in others."""
     try:
+        if not (unfinished / CLIPS).is_dir():
+            raise FileNotFoundError(
+                f"A Beam worker does not see {unfinished}; --output must be a folder "
+                "that all workers share under the same path."
+            )
         finish_clip(source, unfinished, *clip)
     except (ValueError, OSError) as error:
         with contextlib.suppress(OSError):

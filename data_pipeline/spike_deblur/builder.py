@@ -22,7 +22,12 @@ from data_pipeline.spike_deblur.layout import (
     finished_directory,
 )
 from data_pipeline.spike_deblur.manifest import write_manifest
-from data_pipeline.spike_deblur.shards import ShardPlanner, read_facts, write_shard
+from data_pipeline.spike_deblur.shards import (
+    ShardPlanner,
+    count_clips,
+    read_facts,
+    write_shard,
+)
 from data_pipeline.spike_deblur.source import SPLITS, Source, check_source
 from data_pipeline.spike_deblur.unfinished import (
     count_finished,
@@ -58,13 +63,18 @@ def build(
         beam_options: options of the Apache Beam pipeline that makes the clips instead.
 
     Raises:
-        ValueError: a split would be empty, or a clip cannot be made.
+        ValueError: a split would be empty, `data_dir` is no folder, or a clip cannot
+            be made.
         NotADirectoryError, PermissionError: nothing can be written to `data_dir`.
         ChildProcessError: a worker process ended before its clip.
     """
     check_source(source)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}.")
+    if "://" in str(data_dir):
+        raise ValueError(
+            f"{data_dir} is no folder; name one, such as where the bucket is mounted."
+        )
     finished = finished_directory(data_dir, source)
     with locked_directory(finished) as given:
         if given is not None:
@@ -167,6 +177,11 @@ def _complete(source: Source, unfinished: Path, finished: Path) -> None:
 
     if not (unfinished / MANIFEST).exists():
         shards = {split: read_facts(unfinished, split) for split in SPLITS}
+        if any(count_clips(shards[s]) != source.counts[s] for s in SPLITS):
+            raise OSError(
+                f"Clips in {unfinished} are missing after all were made; does another "
+                "program write there? The same command makes them again."
+            )
         write_tfds_metadata(unfinished, source.config_name, shards)
         versions = json.dumps(software(), indent=1)
         (unfinished / SOFTWARE).write_text(versions + "\n")

@@ -1,6 +1,7 @@
 """Clips on their way into a data set: each made once, checked, and kept in a file."""
 
 import os
+import uuid
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,8 @@ def finish_clip(source: Source, unfinished: Path, split: str, index: int) -> Non
     record = source.make(split, index)
     check_record(record)
     target = clip_file(unfinished, split, index)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    # Another machine may make the same clip, where Beam tries it twice.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(to_example(record))
         os.replace(temporary, target)

@@ -8,13 +8,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from array_record.python import array_record_module
 
-from data_pipeline.atomic import new_file
 from data_pipeline.spike_deblur.example import from_example
 from data_pipeline.spike_deblur.layout import (
     clip_file,
@@ -73,30 +73,21 @@ class ShardPlanner:
 def write_shard(unfinished: Path, plan: ShardPlan) -> None:
     """Writes a shard and what the manifest says of it; removes the files of its clips.
 
+    Where the shard is there already, since Beam may try it twice, only the latter.
+
     Raises:
         OSError: it cannot be written.
     """
     target = shard_file(unfinished, plan.split, plan.number)
-    with new_file(target) as temporary:
+    if not target.exists():
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
-            clips = _write_clips(temporary, unfinished, plan)
-        except (RuntimeError, ValueError) as error:  # of the ArrayRecord library
-            raise OSError(
-                f"The shard {target} could not be written ({error}); is there space "
-                "left?"
-            ) from error
-        facts = {
-            "file": target.name,
-            "bytes": temporary.stat().st_size,
-            "sha256": file_checksum(temporary),
-            "clips": clips,
-        }
-        _flush(temporary)
-        # The facts come first: a shard without them would not be known for finished.
-        with new_file(facts_file(unfinished, plan.split, plan.number)) as file:
-            file.write_text(json.dumps(facts))
+            _write(temporary, unfinished, plan)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     for index in plan.clips:
-        clip_file(unfinished, plan.split, index).unlink()
+        clip_file(unfinished, plan.split, index).unlink(missing_ok=True)
 
 
 def read_facts(unfinished: Path, split: str) -> list[dict[str, Any]]:
@@ -116,6 +107,28 @@ def file_checksum(path: Path) -> str:
     """Returns the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, unfinished: Path, plan: ShardPlan) -> None:
+    try:
+        clips = _write_clips(path, unfinished, plan)
+    except (RuntimeError, ValueError) as error:  # of the ArrayRecord library
+        raise OSError(
+            f"Shard {plan.number} of {plan.split} could not be written ({error}); is "
+            "there space left?"
+        ) from error
+    facts = {
+        "file": shard_file(unfinished, plan.split, plan.number).name,
+        "bytes": path.stat().st_size,
+        "sha256": file_checksum(path),
+        "clips": clips,
+    }
+    _flush(path)
+    # Before the shard has its name: it counts as finished, so its facts must be there.
+    target = facts_file(unfinished, plan.split, plan.number)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps(facts))
+    os.replace(temporary, target)
 
 
 def _write_clips(path: Path, unfinished: Path, plan: ShardPlan) -> list[dict[str, Any]]:

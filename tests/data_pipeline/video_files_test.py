@@ -10,6 +10,7 @@ import pytest
 
 from data_pipeline import video_files
 from data_pipeline.video_files import (
+    FrameReader,
     VideoReader,
     new_video,
     read_video,
@@ -210,3 +211,26 @@ def test_a_video_that_is_not_finished_leaves_nothing(tmp_path: Path, name: str) 
         write(frame)
         write(np.zeros((16, 18, 3), np.uint8))
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["frames", "a.mp4"])
+def test_frames_are_read_by_index_in_any_order(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_video(path, smooth_frames(16, 24, 40), fps=25)
+    frames, fps = read_video(path)
+    reader = FrameReader(path, VideoReader(path).shape, keep=3)
+    assert reader.shape == frames.shape
+    np.testing.assert_equal(reader.fps, fps)
+    for index in (0, 1, 2, 1, 0, 20, 18, 19, 39, 3, 4):
+        np.testing.assert_array_equal(reader[index], frames[index])
+
+
+def test_footage_that_changed_after_it_was_checked_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, smooth_frames(16, 24, 9), fps=25)
+    shape = VideoReader(path).shape
+    write_video(path, smooth_frames(16, 24, 4), fps=25)
+    reader = FrameReader(path, shape, keep=2)
+    assert reader[3].shape == (16, 24, 3)
+    with pytest.raises(ValueError, match="a.mp4 has changed since it was first read"):
+        _ = reader[4]

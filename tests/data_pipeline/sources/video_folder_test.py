@@ -1,5 +1,6 @@
 """Footage becomes clips: the right light, whole clips, and clear refusals."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from data_pipeline.records import check_record, unpack_spikes
 from data_pipeline.representations import voxel_grid
 from data_pipeline.sources import video_folder as source
 from data_pipeline.spike_camera import grey
-from data_pipeline.video_files import write_video
+from data_pipeline.video_files import VideoReader, read_video, write_video
 
 SETTINGS: dict[str, Any] = {
     "spikes_per_frame": 4,
@@ -176,3 +177,28 @@ def test_the_last_clips_are_set_aside_for_the_test() -> None:
 def test_settings_out_of_range_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         source.check_video_settings(SETTINGS | change)
+
+
+def test_clips_by_index_are_those_of_the_whole_videos(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", footage(60), fps=25)
+    write_video(tmp_path / "b", footage(50), fps=25)
+    paths = source.find_videos(tmp_path)
+    shapes = {path: VideoReader(path).shape for path in paths}
+    counts = [(p, source.count_clips(shapes[p][0], 3, SETTINGS)) for p in paths]
+    assert [count for _, count in counts] == [5, 4]
+    splits = source.split_clips(counts, 2)
+    settings = source.check_video_settings(SETTINGS)
+    make = source.FootageClips(splits, shapes, settings, 3)
+    make = pickle.loads(pickle.dumps(make))  # as it goes to another process
+    places = [(path, i) for path, count in counts for i in range(count)]
+    for split, expected in (("train", places[:7]), ("test", places[7:])):
+        # Backwards: a worker takes up any clip that is next.
+        for index, (path, number) in reversed(list(enumerate(expected))):
+            frames, fps = read_video(path)
+            name = f"{path.stem}-{number:05d}"
+            alone = source.make_clip(
+                frames, settings, name=name, fps=fps, index=number, num_frames=3
+            )
+            clip = make(split, index)
+            assert record_checksum(clip) == record_checksum(alone)
+            assert clip["name"] == name

@@ -121,6 +121,8 @@ def test_a_finished_data_set_is_used_where_nothing_can_be_written(
 def test_mistakes_are_named(record: Record, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
         build(tmp_path, source_of(record), workers=0)
+    with pytest.raises(ValueError, match="gs://data is no folder; name one"):
+        build("gs://data", source_of(record))
     with pytest.raises(ValueError, match="Unknown split 'tset'. Did you mean 'test'"):
         open_split(build(tmp_path / "data", source_of(record)), "tset")
     with pytest.raises(ValueError, match="The test split would hold no clip"):
