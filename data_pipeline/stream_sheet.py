@@ -20,11 +20,14 @@ from data_pipeline.stream_statistics import (
 )
 
 _PANEL = 4.6  # inches
+_LOWEST = 0.65  # height of a panel to its width, at least
+_TITLE = 0.4  # inches above the panels
 _LONGEST_INTERVAL = 64  # spike frames that the histogram shows
 _SLICES = 400  # rows of the x-t slice, at most
 # What is read of a long stream, so that a sheet of one takes seconds.
 _LONGEST_MEAN = 2**30  # spike pixels of the long TFP, where no window was asked for
 _COUNTED = 2**27  # spike pixels whose intervals are counted
+_COUNTED_FRAMES = 4 * _LONGEST_INTERVAL  # in a row, for long intervals to be seen
 _SLICED = 64  # spike frames of a slice's window
 
 
@@ -107,7 +110,9 @@ def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
     white = white_of(long)
     columns = 3 if scene.frames is None else 4
     with matplotlib.rc_context({"font.size": 9, "savefig.dpi": 110}):
-        figure = Figure((_PANEL * columns, _PANEL * 2), layout="constrained")
+        tall = min(1.0, max(_LOWEST, stream.shape[1] / stream.shape[2]))
+        size = (_PANEL * columns, _PANEL * 2 * tall + _TITLE)
+        figure = Figure(size, layout="constrained")
         axes = iter(figure.subplots(2, columns).ravel().tolist())
         figure.suptitle(_title(scene), parse_math=False)
         if scene.frames is not None and view.frame is not None:
@@ -116,7 +121,8 @@ def save_sheet(path: str | Path, scene: Scene, view: View) -> None:
             )
         _picture(next(axes), short / white, f"TFP of [{start}, {end})")
         axis = next(axes)
-        _picture(axis, long / white, f"TFP of [{view.long[0]}, {view.long[1]})")
+        title = f"TFP of [{view.long[0]}, {view.long[1]}), mean rate {long.mean():.3g}"
+        _picture(axis, long / white, title)
         axis.axhline(view.row, color="tab:orange", linewidth=0.8)
         _raster(next(axes), scene, view)
         _slice(next(axes), scene, view, white)
@@ -190,13 +196,14 @@ def _raster(axis: Axes, scene: Scene, view: View) -> None:
     axis.imshow(
         1 - spikes[:, view.row],
         cmap="gray",
+        vmin=0,
+        vmax=1,
         aspect="auto",
         interpolation="nearest",
         extent=(-0.5, spikes.shape[2] - 0.5, end - 0.5, start - 0.5),
     )
     axis.set_title(f"raster of row {view.row} (a spike is black)")
-    axis.set_xlabel("column")
-    axis.set_ylabel("spike frame")
+    _label_columns_and_time(axis)
 
 
 def _slice(axis: Axes, scene: Scene, view: View, white: float) -> None:
@@ -216,23 +223,29 @@ def _slice(axis: Axes, scene: Scene, view: View, white: float) -> None:
     )
     seen = f"{_SLICED} of every {window}" if is_long else f"{window}"
     axis.set_title(f"x-t slice of row {view.row}, mean of {seen}")
+    _label_columns_and_time(axis)
+
+
+def _label_columns_and_time(axis: Axes) -> None:
     axis.set_xlabel("column")
     axis.set_ylabel("spike frame")
+    axis.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
 def _intervals(axis: Axes, scene: Scene) -> None:
-    windows = sample_windows(scene.spikes, _COUNTED)
+    windows = sample_windows(scene.spikes, _COUNTED, shortest=_COUNTED_FRAMES)
     counts = interval_histogram(scene.spikes, _LONGEST_INTERVAL, windows=windows)
     total = counts.sum()
-    axis.bar(np.arange(1, len(counts)), counts[1:], width=1.0, color="tab:blue")
+    shares = 100 * counts / max(total, 1)
+    axis.bar(np.arange(1, len(counts)), shares[1:], width=1.0, color="tab:blue")
     title = "intervals between spikes"
     if not total:
         title += ": there is none"
     elif counts[0]:
-        title += f" ({100 * counts[0] / total:.2g} % are longer)"
+        title += f" ({shares[0]:.2g} % are longer)"
     if len(windows) > 1:
         length = windows[0][1] - windows[0][0]
         title += f"\nin {len(windows)} windows of {length} spike frames"
     axis.set_title(title)
     axis.set_xlabel("spike frames")
-    axis.set_ylabel("count")
+    axis.set_ylabel("share [%]")

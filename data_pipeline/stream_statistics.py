@@ -14,22 +14,33 @@ _BAR_AFTER = 2.0  # seconds after which reading shows a progress bar
 Window = tuple[int, int]  # first spike frame and the one after the last
 
 
-def sample_windows(stream: SpikeStream, most: int) -> list[Window]:
+def sample_windows(
+    stream: SpikeStream, most: int, *, shortest: int = 1
+) -> list[Window]:
     """Returns the windows of a stream that a statistic of it looks at.
 
     All of it where it has no more than `most` spike pixels, else windows of one length,
     evenly from its beginning to its end, that have about as many together.
 
+    Args:
+        stream: to look at.
+        most: spike pixels of all windows.
+        shortest: spike frames of a window; rather than shorter they are fewer, and one
+            at least.
+
     Raises:
-        ValueError: most is not positive.
+        ValueError: most or shortest is not positive.
     """
-    if most < 1:
-        raise ValueError(f"most must be at least 1 spike pixel, got {most}.")
+    for name, value in (("most", most), ("shortest", shortest)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
     count, height, width = stream.shape
     if count * height * width <= most:
         return [(0, count)]
-    length = max(1, min(count, most // (height * width * _WINDOWS)))
-    starts = np.unique(np.linspace(0, count - length, _WINDOWS).astype(int))
+    frames = most // (height * width)
+    number = max(1, min(_WINDOWS, frames // shortest))
+    length = min(count, max(shortest, frames // number))
+    starts = np.unique(np.linspace(0, count - length, number).astype(int))
     return [(start, start + length) for start in starts.tolist()]
 
 

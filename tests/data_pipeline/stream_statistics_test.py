@@ -61,18 +61,20 @@ def test_windows_are_looked_at_as_if_each_were_all() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-@given(st.integers(1, 2000), st.integers(1, 50_000))
-def test_windows_are_even_and_as_large_as_allowed(count: int, most: int) -> None:
+@given(st.integers(1, 2000), st.integers(1, 50_000), st.integers(1, 300))
+def test_windows_are_even_and_as_large_as_allowed(
+    count: int, most: int, shortest: int
+) -> None:
     stream = random_stream(4, count)
-    windows = sample_windows(stream, most)
+    windows = sample_windows(stream, most, shortest=shortest)
     if count * 20 <= most:
         assert windows == [(0, count)]
         return
-    assert windows[0][0] == 0 and windows[-1][1] == count
-    lengths = {end - start for start, end in windows}
-    assert len(lengths) == 1 and windows == sorted(set(windows))
-    (length,) = lengths
-    assert length * len(windows) * 20 <= max(most, 20 * 16)
+    assert windows[0][0] == 0 and windows == sorted(set(windows))
+    assert len(windows) == 1 or windows[-1][1] == count
+    (length,) = {end - start for start, end in windows}
+    assert length >= min(shortest, count)
+    assert length * len(windows) * 20 <= max(most, 20 * shortest)
 
 
 def test_a_slice_may_be_of_the_first_spike_frames_of_each_window() -> None:
@@ -97,7 +99,9 @@ def test_what_does_not_fit_the_stream_is_named() -> None:
         row_over_time(stream, 0, 11)
     with pytest.raises(ValueError, match="most must be at least 1 spike frame"):
         row_over_time(stream, 0, 3, most=0)
-    with pytest.raises(ValueError, match="most must be at least 1 spike pixel"):
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
         sample_windows(stream, 0)
+    with pytest.raises(ValueError, match="shortest must be at least 1, got 0"):
+        sample_windows(stream, 5, shortest=0)
     with pytest.raises(ValueError, match=r"\[4, 4\) must not be empty"):
         interval_histogram(stream, 3, windows=[(4, 4)])
