@@ -15,25 +15,21 @@ runs/NAME_RECIPE. `compile` runs nothing: it prints what arithmetic and memory i
 import argparse
 import functools
 import linecache
-import logging
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import command_line
+from configs import command_line, process
 
 ROOT = Path(__file__).resolve().parent
-# Large pages, none mapped apart, none given back, one heap for all threads.
-_MALLOC_SETTINGS = ("hugetlb=1", "mmap_max=0", f"trim_threshold={2**40}", "arena_max=1")
 PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command line; returns the exit code."""
-    _quiet()
+    process.quiet()
     try:
         options = command_line.parse(argv, __doc__ or "")
         if options.distributed:
@@ -93,28 +89,30 @@ def _train(options: argparse.Namespace) -> None:
     import jax
     from clu import metric_writers
 
-    from data_pipeline import pipeline
+    from data_pipeline import run_data
     from vrt_spike_jax import train
 
-    data = config.data
     directory = _data_directory(config)
+    if jax.process_index() == 0:
+        write_config(workdir / "config.json", config)
+    spike_input = run_data.measured_spike_input(
+        config,
+        _spike_input(config),
+        directory,
+        workdir,
+        write=jax.process_index() == 0,
+    )
 
     def make_batches(start_step: int) -> Any:
-        return pipeline.train_batches(
+        return run_data.train_batches(
+            config,
+            spike_input,
             directory,
-            num_frames=data.num_frames,
-            crop_size=data.crop_size,
-            num_bins=data.num_bins,
-            batch_size=data.batch_size // jax.process_count(),
-            seed=config.seed,
             start_step=start_step,
-            jitter=pipeline.Jitter(**data.jitter),
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
 
-    if jax.process_index() == 0:
-        write_config(workdir / "config.json", config)
     events = metric_writers.create_default_writer(
         str(workdir), just_logging=jax.process_index() > 0, asynchronous=True
     )
@@ -124,7 +122,7 @@ def _train(options: argparse.Namespace) -> None:
         model=_model(config),
         spike_shape=_spike_shape(config),
         make_batches=make_batches,
-        test_clips=_test_clips(directory, config),
+        test_clips=run_data.held_out_clips(config, spike_input, directory),
         writer=events,
     )
     events.close()
@@ -133,6 +131,7 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     config, workdir = _trained(options)
 
+    from data_pipeline import run_data
     from data_pipeline.atomic import require_writable
     from vrt_spike_jax import checkpoint, evaluate, train
 
@@ -140,12 +139,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     step = checkpoint.newest_step(workdir / "checkpoints")
     require_writable(workdir)
     model, params = _model_and_params(config, workdir)
+    clips = run_data.held_out_clips(
+        config, _spike_input(config, workdir), _data_directory(config)
+    )
     train.evaluate_run(
         config,
         workdir,
         model=model,
         params=params,
-        test_clips=_test_clips(_data_directory(config), config),
+        test_clips=clips,
         step=step,
     )
 
@@ -158,7 +160,7 @@ def _restore(options: argparse.Namespace) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from data_pipeline import video_files
+    from data_pipeline import run_data, video_files
     from vrt_spike_jax import checkpoint, restore_chain
 
     for _, workdir in runs:
@@ -166,7 +168,15 @@ def _restore(options: argparse.Namespace) -> None:
     video = video_files.VideoReader(options.input)
     spikes = None
     if models[0].takes_spikes:
-        spikes = _spikes(options, runs[0][0], video.shape)
+        config, workdir = runs[0]
+        spikes = run_data.open_recording(
+            options.spikes,
+            video,
+            video.shape,
+            spike_input=_spike_input(config, workdir),
+            spike_scale=config.data.embedded.spike_scale,
+            facts=command_line.spike_facts(options),
+        )
     links = [
         restore_chain.Link(
             *_model_and_params(config, workdir),
@@ -218,28 +228,6 @@ def _check_restore(
             "--spikes out, or take a model such as that of configs/cross_attn.py."
         )
     restore_chain.check_chain(models, sigma=options.sigma)
-
-
-def _spikes(options: argparse.Namespace, config: Any, shape: tuple[int, ...]) -> Any:
-    """The recording beside frames of a shape (T,H,W,3), read as it is needed."""
-    from data_pipeline import recording
-
-    spikes = recording.Recording(
-        options.spikes,
-        num_frames=shape[0],
-        height=shape[1],
-        width=shape[2],
-        num_bins=config.data.num_bins,
-        **command_line.spike_facts(options),
-    )
-    found, trained = shape[1] // spikes.shape[2], config.data.embedded.spike_scale
-    if found != trained:
-        raise ValueError(
-            f"one spike pixel of {options.spikes} covers {found} RGB pixels each way, "
-            f"but the model was trained for {trained}; train one with "
-            f"--config.data.embedded.spike_scale={found}, or resize the video."
-        )
-    return spikes
 
 
 def _compile(options: argparse.Namespace) -> int:
@@ -353,8 +341,17 @@ def _abstract_params(config: Any) -> Any:
 def _spike_shape(config: Any) -> Any:
     from vrt_spike_jax.train_state import SpikeShape
 
-    data = config.data
-    return SpikeShape(data.num_bins, data.embedded.spike_scale)
+    channels = _spike_input(config).num_channels
+    return SpikeShape(channels, config.data.embedded.spike_scale)
+
+
+def _spike_input(config: Any, workdir: Path | None = None) -> Any:
+    """What becomes of the spikes; with what `workdir` measured of them, if anything."""
+    from data_pipeline import spike_statistics
+    from data_pipeline.spike_input import SpikeInput
+
+    spikes = SpikeInput.from_settings(config.data.spikes.to_dict())
+    return spikes if workdir is None else spike_statistics.with_saved(spikes, workdir)
 
 
 def _model(config: Any, *, max_chunk: int | None = None) -> Any:
@@ -363,12 +360,18 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
     from vrt_spike_jax import create_model
 
     settings = config.model
+    spikes = {}
+    if settings.fusion != "none":
+        spike_input = _spike_input(config)
+        spikes["matches_gain"] = spike_input.is_unmatched
+        spikes["side_channels"] = spike_input.side_channels
     return create_model(
         settings.variant,
         fusion=settings.fusion,
         dtype=jnp.dtype(settings.dtype),
         remat=settings.remat,
         max_chunk=settings.max_chunk if max_chunk is None else max_chunk,
+        **spikes,
     )
 
 
@@ -396,16 +399,6 @@ def _data_directory(config: Any) -> str:
     return pipeline.prepare_embedded(directory, settings)
 
 
-def _test_clips(directory: str, config: Any) -> Any:
-    from data_pipeline import pipeline
-
-    return pipeline.test_clips(
-        directory,
-        num_bins=config.data.num_bins,
-        tfp_short_window=config.eval.tfp_short_window,
-    )
-
-
 def _print_versions() -> None:
     from importlib.metadata import version
 
@@ -428,32 +421,6 @@ def _is_for_the_user(error: Exception) -> bool:
     return ours and "raise " in linecache.getline(frame.filename, frame.lineno or 0)
 
 
-def _keep_memory() -> None:
-    """Starts this command anew with memory kept, on Linux without accelerator.
-
-    XLA asks for fresh memory in every step on a CPU, and the page faults of it make a
-    training step half as long again. Large pages that are never given back have none.
-    glibc reads the settings when a process begins.
-    """
-    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
-    if sys.platform != "linux" or any(map(os.path.exists, devices)):
-        return
-    if "GLIBC_TUNABLES" not in os.environ:
-        os.environ["GLIBC_TUNABLES"] = ":".join(
-            f"glibc.malloc.{setting}" for setting in _MALLOC_SETTINGS
-        )
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _quiet() -> None:
-    """Keeps the notices of the libraries from burying the lines for the user."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    cache = Path("~/.cache/vrt_spike_jax/compiled").expanduser()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
-
-
 if __name__ == "__main__":
-    _keep_memory()
+    process.keep_memory()
     sys.exit(main(sys.argv[1:]))

@@ -65,11 +65,32 @@ def _deblur() -> ConfigDict:
                 "batch_size": 8,  # clips a step, over all devices
                 "jitter": {  # what training varies beside window, crop and flips
                     "time_reversal": False,  # half of the clips run backwards
-                    "thresholds": (1,),  # whole factors of the camera's, drawn evenly
+                    # Lowest and highest factor of the spike camera's, at least 1.
+                    "thresholds": (1.0, 1.0),
                     "misaligned_pixels": 0,  # spike pixels off the frames, at most
                     "misaligned_frames": 0,  # spike frames off the exposure, at most
                 },
-                "num_bins": 32,  # voxel bins of one exposure
+                "spikes": {  # what becomes of them: docs/spike_representations.md
+                    # voxel, time_surface, raw, tfp or tfi, each with its options
+                    "representation": "voxel",
+                    "voxel": {
+                        "num_bins": 32,  # of one exposure
+                        "binning": "hard",  # hard or bilinear
+                    },
+                    "time_surface": {
+                        "num_instants": 16,  # of one exposure, two channels each
+                        "tau": 16.0,  # spike frames in which it decays to 1 / e
+                    },
+                    "raw": {"num_frames": 32},  # around the middle of an exposure
+                    # Odd, in spike frames around the middle of an exposure.
+                    "tfp": {"windows": (3, 7, 13, 19, 25, 31, 37, 49)},
+                    "tfi": {"num_instants": 32},  # of one exposure
+                    "margin": 0,  # spike frames looked at beside an exposure
+                    # none, gain_match, log, standard or log_standard
+                    "normalisation": "none",
+                    "low_light": False,  # whether the sensor's noise is suppressed
+                    "dropout": 0.0,  # share of the spikes that training leaves out
+                },
                 "embedded": {  # the built-in data set: photographs set in motion
                     "train_clips": 512,
                     "test_clips": 8,

@@ -14,12 +14,23 @@ CAMERAS = {
     "sensor": ("ideal", "calibrated"),
     "cfa": ("none", "rggb", "bggr", "grbg", "gbrg"),
 }
+# What can become of the spikes, as data_pipeline has it.
+SPIKES = {
+    "representation": ("voxel", "time_surface", "raw", "tfp", "tfi"),
+    "voxel.binning": ("hard", "bilinear"),
+    "normalisation": ("none", "gain_match", "log", "standard", "log_standard"),
+}
 FROZEN = "frozen"
 
 # Smallest value of each number; every number of a configuration stands in one table.
 _AT_LEAST = {
     "seed": 0,
-    "data.num_bins": 1,
+    "data.spikes.voxel.num_bins": 1,
+    "data.spikes.time_surface.num_instants": 1,
+    "data.spikes.raw.num_frames": 32,
+    "data.spikes.tfi.num_instants": 1,
+    "data.spikes.margin": 0,
+    "data.spikes.dropout": 0,
     "data.batch_size": 1,
     "data.jitter.misaligned_pixels": 0,
     "data.jitter.misaligned_frames": 0,
@@ -47,6 +58,7 @@ _AT_LEAST = {
     "mesh.fsdp": 1,
 }
 _ABOVE_ZERO = (
+    "data.spikes.time_surface.tau",
     "loss.epsilon",
     "optimizer.learning_rate",
     "optimizer.grad_clip_norm",
@@ -100,6 +112,7 @@ def check(
         value = _at(config, key)
         # Generators take 32 bits: of a larger seed the rest would be dropped.
         _require(value < 2**32, f"{key} is {value}; it must be below {2**32}")
+    _check_spikes(config)
     _check_clips(config.data, smallest_size)
     _check_optimizer(config.optimizer, config.train.steps)
     _check_evaluation(config.eval, smallest_size, config.data.embedded.exposure)
@@ -148,12 +161,45 @@ def _choice(key: str, value: str, choices: Sequence[str]) -> None:
         )
 
 
+def _check_spikes(config: Any) -> None:
+    for name, choices in SPIKES.items():
+        key = f"data.spikes.{name}"
+        _choice(key, _at(config, key), choices)
+    settings = config.data.spikes
+    windows = settings.tfp.windows
+    _require(
+        bool(windows)
+        and all(isinstance(n, int) and n >= 1 and n % 2 == 1 for n in windows),
+        f"data.spikes.tfp.windows is {windows}; it must hold odd numbers of spike "
+        "frames, as in --config.data.spikes.tfp.windows='(9,25)'",
+    )
+    _require(
+        settings.dropout < 1,
+        f"data.spikes.dropout is {settings.dropout}; it is a share of the spikes and "
+        "must be below 1",
+    )
+    is_surface = settings.representation == "time_surface"
+    _require(
+        not is_surface or settings.normalisation in ("none", "standard"),
+        f"data.spikes.normalisation is {settings.normalisation!r}, which matches the "
+        "gain of rates, but a time_surface holds none; take none or standard",
+    )
+    _require(
+        not settings.low_light or settings.representation in ("voxel", "raw"),
+        "data.spikes.low_light corrects rates of parts of the exposure, which "
+        f"data.spikes.representation={settings.representation} does not hold; take "
+        "voxel or raw, or leave it off",
+    )
+
+
 def _check_clips(data: Any, smallest_size: int) -> None:
     thresholds = data.jitter.thresholds
     _require(
-        bool(thresholds) and all(isinstance(n, int) and n >= 1 for n in thresholds),
-        f"data.jitter.thresholds is {thresholds}; it must hold whole factors of at "
-        "least 1, as in --config.data.jitter.thresholds='(1,2,4)'",
+        len(thresholds) == 2
+        and all(isinstance(factor, int | float) for factor in thresholds)
+        and 1 <= thresholds[0] <= thresholds[1],
+        f"data.jitter.thresholds is {tuple(thresholds)}; it must be the lowest and the "
+        "highest factor, at least 1, as in --config.data.jitter.thresholds='(1,4)'",
     )
     embedded = data.embedded
     _require(

@@ -61,7 +61,14 @@ def _module(path: str) -> Any:
 
 
 _EXAMPLE = "configs/cross_attn.py"
-_NO_RUNS = ("__init__.py", "base.py", "check.py", "command_line.py", "load.py")
+_NO_RUNS = (
+    "__init__.py",
+    "base.py",
+    "check.py",
+    "command_line.py",
+    "load.py",
+    "process.py",
+)
 
 
 def _is_run(name: str) -> bool:

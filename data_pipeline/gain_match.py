@@ -24,6 +24,15 @@ def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
     Raises:
         ValueError: the shapes do not fit, or the blurred frames are whole numbers.
     """
+    product, energy = gain_sums(rate, blur)
+    return gain_of(product, energy)
+
+
+def gain_sums(rate: np.ndarray, blur: np.ndarray) -> tuple[float, float]:
+    """Returns what a part of a clip adds to the two sums of which the gain is made.
+
+    Args and errors are those of `match_gain`.
+    """
     if blur.dtype.kind != "f":
         raise ValueError(
             f"blur must be float in [0, 1], got {blur.dtype}; divide 8 bits by 255."
@@ -33,10 +42,13 @@ def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
     frames, height, width = rate.shape
     cells = grey.reshape(frames, height, scale, width, scale)
     rates = rate.astype(np.float64)
-    energy = float((rates * rates).sum())
-    if energy == 0:
-        return 1.0
-    return float((rates * cells.mean(axis=(2, 4))).sum()) / energy
+    product = float((rates * cells.mean(axis=(2, 4))).sum())
+    return product, float((rates * rates).sum())
+
+
+def gain_of(product: float, energy: float) -> float:
+    """Returns the gain of a clip from the `gain_sums` of all its parts, added up."""
+    return product / energy if energy > 0 else 1.0
 
 
 def spike_scale_of(rate_shape: tuple[int, ...], blur_shape: tuple[int, ...]) -> int:

@@ -1,5 +1,6 @@
 """What a spike sensor adds to the light, pixel by pixel: measured or estimated."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,11 +83,23 @@ def estimated_maps(spikes: np.ndarray, *, dark_rate: float = DARK_RATE) -> Noise
     Raises:
         ValueError: spikes is not (S, h, w), or the dark rate not positive.
     """
+    return maps_of_rate(long_rate(spikes), dark_rate=dark_rate)
+
+
+def maps_of_rate(rate: np.ndarray, *, dark_rate: float = DARK_RATE) -> NoiseMaps:
+    """Makes the `estimated_maps` of a recording of which the `long_rate` is known.
+
+    Args:
+        rate: (h, w), spikes per spike frame.
+        dark_rate: of the sensor, spikes per spike frame.
+
+    Raises:
+        ValueError: the dark rate is not between 0 and 1.
+    """
     if not 0 < dark_rate < 1:
         raise ValueError(
             f"dark_rate must be between 0 and 1 spikes per spike frame, got {dark_rate}"
         )
-    rate = long_rate(spikes)
     near = _local_median(_local_median(rate, 0, _NEIGHBOURS), 1, _NEIGHBOURS)
     return NoiseMaps(
         dark_rate=np.maximum(dark_rate + stripes(rate), 0).astype(np.float32),
@@ -105,12 +118,35 @@ def long_rate(spikes: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: spikes is not (S, h, w).
     """
-    check_stream_shape(spikes)
-    fired = spikes.astype(bool)
-    count = np.count_nonzero(fired, axis=0)
-    first = fired.argmax(axis=0)
-    last = len(spikes) - 1 - fired[::-1].argmax(axis=0)
-    rate = count / len(spikes)
+    return long_rate_of_parts([spikes])
+
+
+def long_rate_of_parts(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns the `long_rate` of a recording that comes in parts, keeping none of them.
+
+    Args:
+        parts: (S, h, w) of 0 and 1, one after the other.
+
+    Raises:
+        ValueError: there is no part, or one is not (S, h, w).
+    """
+    total, count = 0, None
+    for part in parts:
+        check_stream_shape(part)
+        fired = part.astype(bool)
+        here = np.count_nonzero(fired, axis=0)
+        begins = total + fired.argmax(axis=0)
+        ends = total + len(part) - 1 - fired[::-1].argmax(axis=0)
+        if count is None:
+            count, first, last = here, begins, ends
+        else:
+            first = np.where(count > 0, first, begins)
+            last = np.where(here > 0, ends, last)
+            count = count + here
+        total += len(part)
+    if count is None:
+        raise ValueError("There is no part of a recording to take the rate of.")
+    rate = count / total
     np.divide(count - 1, last - first, out=rate, where=count > 1)
     return rate.astype(np.float32)
 

@@ -1,17 +1,21 @@
 """From clip records to deterministic, sharded, resumable batches, and to test clips."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline import augment, graph_ops
+from data_pipeline import augment
 from data_pipeline import jitter as jitters
+from data_pipeline.graph_samples import GraphSampler
 from data_pipeline.jitter import Jitter
 from data_pipeline.records import Record, check_record, middle_sharp, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
+from data_pipeline.samples import Sampler
 from data_pipeline.spike_deblur import open_split, prepare_embedded
+from data_pipeline.spike_input import SpikeInput
 
 __all__ = [
     "Batch",
@@ -25,7 +29,7 @@ __all__ = [
 Batch = dict[str, np.ndarray]
 
 _NONE = Jitter()
-_READERS = 2  # samples made at a time; training needs the other cores
+_READERS = 2  # batches made at a time; training needs the other cores
 
 
 def train_batches(
@@ -33,7 +37,7 @@ def train_batches(
     *,
     num_frames: int,
     crop_size: int,
-    num_bins: int,
+    spike_input: SpikeInput,
     batch_size: int,
     seed: int,
     start_step: int,
@@ -51,7 +55,7 @@ def train_batches(
         directory: of a built data set.
         num_frames: of each sample.
         crop_size: height and width of each sample in RGB pixels.
-        num_bins: of the voxel grid of each exposure.
+        spike_input: what becomes of the spikes of each exposure.
         batch_size: samples a batch of this process.
         seed: of the order and of the augmentation.
         start_step: batches to leave out, at no cost.
@@ -60,8 +64,8 @@ def train_batches(
         process_count: processes that share each global batch.
 
     Yields:
-        'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, K, h, w) in
-        spikes per spike frame; all float32.
+        'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, C, h, w); all
+        float32.
 
     Raises:
         ValueError: a clip is too short, too small or without sharp frames, the split
@@ -74,45 +78,40 @@ def train_batches(
     for name, value in (("seed", seed), ("start_step", start_step)):
         if value < 0:
             raise ValueError(f"{name} must not be negative, got {value}.")
-    if num_bins < 1:
-        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
     check_record(records[0])
-    augment.check_fits(records[0], num_frames=num_frames, crop_size=crop_size)
-    failures: list[Exception] = []
-
-    def load(
-        index: int, draws: np.ndarray, jitter_draws: np.ndarray
-    ) -> list[np.ndarray | np.generic]:
-        try:
-            record = records[index]
-            if jitter.time_reversal:
-                jitters.check_reversible(record)
-            crop = augment.crop_record(
-                record,
-                draws,
-                num_frames=num_frames,
-                crop_size=crop_size,
-                num_bins=num_bins,
-                shift=jitters.draw_shift(jitter, jitter_draws),
-            )
-        except Exception as error:
-            failures.append(error)  # TensorFlow would bury it in a trace of its own
-            raise
-        offset = np.int32(crop.bit_offset)
-        return [crop.blur, crop.sharp, crop.spikes, crop.weights, offset]
-
-    first = start_step * batch_size * process_count + process_index
-    dataset = (
-        _order(len(records), seed=seed, first=first, stride=process_count)
-        .map(
-            _sampler(load, seed, jitter),
-            num_parallel_calls=_READERS,
-            deterministic=True,
-        )
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(2)
+    augment.check_fits(
+        records[0],
+        num_frames=num_frames,
+        crop_size=crop_size,
+        margin=spike_input.margin,
     )
-    return _numpy_batches(dataset, failures)
+    spike_input.check_exposures(
+        records[0]["exposure"],
+        len(records[0]["spikes"]),
+        source=f"Clip {records[0]['name']}",
+    )
+    sampler = Sampler(
+        records,
+        num_frames=num_frames,
+        crop_size=crop_size,
+        spike_input=spike_input,
+        seed=seed,
+        jitter=jitter,
+    )
+    first = start_step * batch_size * process_count + process_index
+    dataset = _order(len(records), seed=seed, first=first, stride=process_count)
+    dataset = dataset.map(_draws(seed))
+    at_once = {"num_parallel_calls": _READERS, "deterministic": True}
+    if spike_input.is_plain_voxels:
+        dataset = dataset.batch(batch_size, drop_remainder=True)
+        dataset = dataset.map(sampler.batch, **at_once).prefetch(1)
+    else:
+        sample = GraphSampler(sampler, spike_input, seed=seed).sample
+        dataset = dataset.map(
+            tf.autograph.experimental.do_not_convert(sample), **at_once
+        )
+        dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
+    return _numpy_batches(dataset, sampler.failures)
 
 
 class TestClips(Sequence[dict[str, Any]]):
@@ -121,11 +120,15 @@ class TestClips(Sequence[dict[str, Any]]):
     __test__ = False  # pytest would otherwise take it for a test
 
     def __init__(
-        self, records: Sequence[Record], *, num_bins: int, tfp_short_window: int
+        self,
+        records: Sequence[Record],
+        *,
+        spike_input: SpikeInput,
+        tfp_short_window: int,
     ) -> None:
-        """Takes the records and how to represent their spikes."""
+        """Takes the records and what becomes of their spikes."""
         self._records = records
-        self._num_bins = num_bins
+        self._spike_input = spike_input
         self._tfp_short_window = tfp_short_window
 
     def __len__(self) -> int:
@@ -140,51 +143,55 @@ class TestClips(Sequence[dict[str, Any]]):
             )
         width = record["blur"].shape[2] // int(record["spike_scale"])
         spikes = unpack_spikes(record["spikes"], width)
-        exposure = record["exposure"].tolist()
+        exposure = record["exposure"]
+        self._spike_input.check_exposures(
+            exposure, len(spikes), source=f"Clip {record['name']}"
+        )
         window = self._tfp_short_window
         sharp, sharp_time = middle_sharp(record)
         short = [tfp(spikes, int(time), window) for time in sharp_time]
-        grids = [
-            voxel_grid(spikes, self._num_bins, start=a, end=b) for a, b in exposure
-        ]
+        long = [voxel_grid(spikes, 1, start=a, end=b)[0] for a, b in exposure.tolist()]
         return {
             "name": record["name"],
             "blur": record["blur"].astype(np.float32) / np.float32(255),
             "sharp": sharp.astype(np.float32) / np.float32(255),
-            "spikes": np.stack(grids),
+            "spikes": self._spike_input.of_clip(
+                spikes, exposure, blur=record["blur"], transfer=record["transfer"]
+            ),
             "tfp_short": np.stack(short),
-            # The bins are of one length, so their mean is the mean of the exposure.
-            "tfp_long": np.stack([grid.mean(axis=0) for grid in grids]),
+            "tfp_long": np.stack(long),
         }
 
 
 def test_clips(
-    directory: str, *, num_bins: int, tfp_short_window: int, split: str = "test"
+    directory: str,
+    *,
+    spike_input: SpikeInput,
+    tfp_short_window: int,
+    split: str = "test",
 ) -> TestClips:
     """Opens whole clips for evaluation, each read when it is indexed.
 
     Args:
         directory: of a built data set.
-        num_bins: of the voxel grid of each exposure.
+        spike_input: what becomes of the spikes of each exposure.
         tfp_short_window: spike frames, odd, of the short TFP around the sharp instant.
         split: 'test' or 'train'.
 
     Returns:
         A sequence of {'name', 'blur' and 'sharp' (T, H, W, 3) in [0, 1], 'spikes'
-        (T, K, h, w), 'tfp_short' and 'tfp_long' (T, h, w)}; rates in spikes per spike
-        frame, arrays in float32.
+        (T, C, h, w), 'tfp_short' and 'tfp_long' (T, h, w)}; the last two in spikes per
+        spike frame, arrays in float32.
 
     Raises:
         FileNotFoundError: there is no data set in the directory.
-        ValueError: the split is unknown, or num_bins or the window out of its range.
+        ValueError: the split is unknown, or the window out of its range.
     """
-    if num_bins < 1:
-        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
     if tfp_short_window < 1 or tfp_short_window % 2 == 0:
         raise ValueError(f"tfp_short_window must be odd, got {tfp_short_window}.")
     return TestClips(
         open_split(directory, split),
-        num_bins=num_bins,
+        spike_input=spike_input,
         tfp_short_window=tfp_short_window,
     )
 
@@ -230,45 +237,15 @@ def _order(num_clips: int, *, seed: int, first: int, stride: int) -> tf.data.Dat
     return tf.data.Dataset.range(first, tf.int64.max, stride).map(at)
 
 
-def _sampler(load: Any, seed: int, jitter: Jitter) -> Any:
-    """Returns the map from (index, position) to one sample of float32 tensors."""
-    dtypes = [tf.uint8, tf.uint8, tf.uint8, tf.float32, tf.int32]
+def _draws(seed: int) -> Any:
+    """Returns the map from (index, position) to those and what position draws."""
 
-    @tf.autograph.experimental.do_not_convert  # plain graph operations throughout
-    def sample(index: tf.Tensor, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        draws = augment.draw(seed, position)
-        more = jitters.draw(seed, position)
-        blur, sharp, packed, weights, offset = tf.numpy_function(
-            load, [index, draws, more], dtypes
-        )
-        blur.set_shape([None, None, None, 3])
-        sharp.set_shape([None, None, None, 3])
-        packed.set_shape([None, None, None, None])
-        weights.set_shape([None, None, None])
-        spikes = graph_ops.unpack_spikes(packed)
-        size = tf.shape(packed)[2]
-        spikes = jitters.raise_threshold(
-            jitter,
-            spikes[..., offset : offset + size],
-            more,
-            seed=seed,
-            position=position,
-        )
-        grids = graph_ops.voxel_grids(spikes, weights)
-        grids.set_shape([None, None, None, None])
-        grids = jitters.reverse_grids(jitter, grids, more)
-        blur, sharp = (jitters.reverse(jitter, x, more) for x in (blur, sharp))
-        return {
-            "blur": _to_float(augment.orient(blur, draws, (1, 2))),
-            "sharp": _to_float(augment.orient(sharp, draws, (1, 2))),
-            "spikes": augment.orient(grids, draws, (2, 3)),
-        }
+    @tf.autograph.experimental.do_not_convert
+    def draw(index: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        window, varied = augment.draw(seed, position), jitters.draw(seed, position)
+        return index, position, window, varied
 
-    return sample
-
-
-def _to_float(frames: tf.Tensor) -> tf.Tensor:
-    return tf.cast(frames, tf.float32) / 255.0
+    return draw
 
 
 def _numpy_batches(
@@ -276,12 +253,20 @@ def _numpy_batches(
 ) -> Iterator[Batch]:
     options = tf.data.Options()
     options.threading.private_threadpool_size = _READERS
-    iterator = dataset.with_options(options).as_numpy_iterator()
+    running = [dataset.with_options(options).as_numpy_iterator()]
+    batches = _batches(running, failures)
+    # An iterator waits for the batches in the making, and they for Python: at the end
+    # of a process it has to go while Python can still make them.
+    weakref.finalize(batches, running.clear)
+    return batches
+
+
+def _batches(running: list[Any], failures: list[Exception]) -> Iterator[Batch]:
     # Looked up now: a generator left open is closed when `tf` is gone already.
     failure_type = tf.errors.OpError
     while True:
         try:
-            yield next(iterator)
+            yield next(running[0])
         except failure_type as error:
             if failures:
                 raise failures[0] from None

@@ -1,16 +1,20 @@
 """The spikes of a recorded video: each frame's own exposure out of a .dat."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from data_pipeline import spike_sidecar
 from data_pipeline.exposure import exposure_windows
+from data_pipeline.gain_match import gain_of, gain_sums
+from data_pipeline.noise_maps import NoiseMaps, long_rate_of_parts, maps_of_rate
 from data_pipeline.records import SPIKE_SCALES, check_exposure
-from data_pipeline.representations import voxel_grid
 from data_pipeline.spike_dat import SpikeDat
+from data_pipeline.spike_input import SpikeInput
 from data_pipeline.stream_check import require_size_as_said, require_spikes
+from data_pipeline.transfer import to_spike_space
 
 # What has to be known of a .dat, and how launch.py is told.
 _FLAGS = {
@@ -21,11 +25,26 @@ _FLAGS = {
 }
 
 
+_FRAMES_AT_ONCE = 4
+# Noise maps are estimated from so many spike frames: of a sensor in the dark most pixels
+# fire 18 times in them. More would take longer and change little.
+_MAP_FRAMES = 4096
+_PART = 64  # spike frames that are unpacked at once for them
+
+
+class Frames(Protocol):
+    """A video that is read by slices, such as `video_files.VideoReader`."""
+
+    def __getitem__(self, key: slice, /) -> np.ndarray:
+        """Frames (t, H, W, 3), uint8 or float in [0, 1]."""
+        ...
+
+
 class Recording:
-    """The voxel grids of a video's exposures, made slice by slice from a .dat.
+    """The spikes of a video's exposures, as a model takes them, slice by slice.
 
     Attributes:
-        shape: (T, K, h, w): frames of the video, bins of an exposure, spike pixels.
+        shape: (T, C, h, w): frames of the video, channels of an exposure, spike pixels.
     """
 
     def __init__(
@@ -35,7 +54,8 @@ class Recording:
         num_frames: int,
         height: int,
         width: int,
-        num_bins: int,
+        spike_input: SpikeInput,
+        blur: Frames | None = None,
         spike_height: int | None = None,
         spike_width: int | None = None,
         flip: bool | None = None,
@@ -53,7 +73,8 @@ class Recording:
             num_frames: T, frames of the RGB video.
             height: of the RGB video, in pixels.
             width: of the RGB video, in pixels.
-            num_bins: K, bins of each exposure.
+            spike_input: what becomes of the spikes.
+            blur: the RGB video, where the gain is matched: one gain for all of it.
             spike_height: spike pixels.
             spike_width: spike pixels.
             flip: whether the file stores the rows bottom-up, as cameras do.
@@ -68,13 +89,11 @@ class Recording:
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the geometry or the exposures are not known, do not fit the
-                file, or do not fit the video; height and width look swapped, or
-                there is no spike at all.
+                file, the video or the representation; height and width look swapped,
+                there is no spike at all, or blur is missing.
         """
         if not Path(dat_path).is_file():
             raise FileNotFoundError(f"There is no spike file {dat_path}.")
-        if num_bins < 1:
-            raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
         given = {
             "height": spike_height,
             "width": spike_width,
@@ -95,6 +114,9 @@ class Recording:
             layout=facts["layout"],
         )
         _check_windows(self._windows, len(self._stream), dat_path)
+        spike_input.check_exposures(
+            self._windows, len(self._stream), source=str(dat_path)
+        )
         require_spikes(self._stream, dat_path)
         if not trust_size and (spike_height, spike_width) != (None, None):
             require_size_as_said(
@@ -104,23 +126,64 @@ class Recording:
                 bit_order=facts["bit_order"],
                 layout=facts["layout"],
             )
-        self.shape = (num_frames, num_bins, *size)
+        self.shape = (num_frames, spike_input.num_channels, *size)
+        self._input = spike_input
+        self._maps = self._estimate_maps() if spike_input.low_light else None
+        self._gain = 1.0
+        if spike_input.matches_gain:
+            self._gain = self._match_gain(blur, facts["transfer"])
 
     def __getitem__(self, key: slice) -> np.ndarray:
-        """Returns the voxel grids (t, K, h, w) of frames, float32 rates."""
-        windows = self._windows[key].tolist()
-        grids = np.empty((len(windows), *self.shape[1:]), np.float32)
-        for grid, (start, end) in zip(grids, windows, strict=True):
-            first = int(np.floor(start))
-            spikes = self._stream[first : int(np.ceil(end))]
-            grid[:] = voxel_grid(
-                spikes, self.shape[1], start=start - first, end=end - first
+        """Returns the channels (t, C, h, w) of frames, float32."""
+        windows = self._windows[key]
+        channels = np.empty((len(windows), *self.shape[1:]), np.float32)
+        for number, (spikes, window) in enumerate(self._cut(windows)):
+            channels[number : number + 1] = self._input.of_exposures(
+                spikes, window, gain=self._gain, maps=self._maps
             )
-        return grids
+        return channels
+
+    def _cut(self, windows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields of each window its spikes with their margin, and the window there."""
+        margin = self._input.margin
+        for start, end in windows.astype(np.float64):
+            first = int(np.floor(start)) - margin
+            spikes = self._stream[first : int(np.ceil(end)) + margin]
+            yield spikes, np.array([[start - first, end - first]])
+
+    def _estimate_maps(self) -> NoiseMaps:
+        """Noise maps of the spike frames in the middle of those of the video."""
+        first = int(self._windows[0, 0]) - self._input.margin
+        last = int(np.ceil(self._windows[-1, 1])) + self._input.margin
+        spare = max(last - first - _MAP_FRAMES, 0)
+        first, last = first + spare // 2, last - (spare - spare // 2)
+        parts = (
+            self._stream[at : min(at + _PART, last)] for at in range(first, last, _PART)
+        )
+        return maps_of_rate(long_rate_of_parts(parts))
+
+    def _match_gain(self, blur: Frames | None, transfer: str) -> float:
+        """One gain for the whole video: slices with gains of their own would show."""
+        if blur is None:
+            raise ValueError(
+                f"The normalisation {self._input.normalisation} matches the spikes "
+                "with the blurred video, which is missing."
+            )
+        product = energy = 0.0
+        for start in range(0, len(self._windows), _FRAMES_AT_ONCE):
+            some = slice(start, start + _FRAMES_AT_ONCE)
+            rates = [
+                next(self._input.rates(spikes, window, maps=self._maps))
+                for spikes, window in self._cut(self._windows[some])
+            ]
+            frames = to_spike_space(blur[some], transfer)
+            sums = gain_sums(np.stack(rates), frames)
+            product, energy = product + sums[0], energy + sums[1]
+        return gain_of(product, energy)
 
 
 def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:
-    """Returns all voxel grids (T, K, h, w) of a video, float32 rates.
+    """Returns the channels (T, C, h, w) of all frames of a video, float32.
 
     Args and errors are those of Recording.
     """

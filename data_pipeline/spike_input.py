@@ -134,6 +134,12 @@ class SpikeInput:
         return self.holds_rates and self.normalisation == "none"
 
     @property
+    def is_plain_voxels(self) -> bool:
+        """Whether voxel grids are all there is to it."""
+        plain = self.normalisation == "none" and not self.low_light
+        return plain and self.representation == "voxel" and self.dropout == 0
+
+    @property
     def matches_gain(self) -> bool:
         """Whether a gain is needed, so that rates become light here."""
         return self.holds_rates and "gain" in _STEPS[self.normalisation]

@@ -48,7 +48,10 @@ def _elsewhere(tmp_path, monkeypatch):
         ),
         ([f"--config={CROSS}:tiny", "--config.data.crop_size=60"], "multiple of 8"),
         ([f"--config={CROSS}:tiny", "--config.mesh.fsdp=7"], "mesh.fsdp=7"),
-        ([f"--config={CROSS}:tiny", "--config.data.num_bins=12"], "a multiple of 8"),
+        (
+            [f"--config={CROSS}:tiny", "--config.data.spikes.voxel.num_bins=12"],
+            "a multiple of 8",
+        ),
         ([f"--config={CROSS}:tiny", "--config.model.fusion=none"], "no parameter"),
         (
             [

@@ -9,6 +9,7 @@ import pytest
 from configs import command_line
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_dat import frame_bytes
+from data_pipeline.spike_input import SpikeInput
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,13 +45,13 @@ def test_the_restore_command_says_all_that_a_recording_does_not(tmp_path, monkey
     options = command_line.parse(words[2:], "")
     # Of a .dat alone, with no .json beside it; sizes as the command gives them.
     length = frame_bytes(options.spike_height, options.spike_width)
-    Path(options.spikes).write_bytes(bytes(200 * length))
+    Path(options.spikes).write_bytes(b"\x01" * 200 * length)
     spikes = load_spikes(
         options.spikes,
         num_frames=2,
         height=options.spike_height,
         width=options.spike_width,
-        num_bins=8,
+        spike_input=SpikeInput("voxel", {"num_bins": 8}),
         spike_height=options.spike_height,
         spike_width=options.spike_width,
         flip=options.spike_flip,

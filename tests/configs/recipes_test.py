@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+from inspect import signature
 from pathlib import Path
 
 import jax
@@ -10,6 +11,9 @@ import pytest
 
 from configs import base, check
 from configs.load import load_config
+from data_pipeline.represent import REPRESENTATIONS
+from data_pipeline.representations import BINNINGS
+from data_pipeline.spike_input import NORMALISATIONS, SpikeInput
 from vrt_spike_jax import VARIANTS, create_model
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.vrt import STAGES
@@ -17,7 +21,7 @@ from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
 ROOT = Path(__file__).resolve().parents[2]
-NO_RUNS = {"__init__", "base", "check", "command_line", "load"}
+NO_RUNS = {"__init__", "base", "check", "command_line", "load", "process"}
 RUNS = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - NO_RUNS)
 
 
@@ -86,9 +90,32 @@ def test_every_key_is_read_outside_the_configurations():
                 read.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 read.add(node.value)
+    config = base.get_config("tiny")
     # The factors are read as a whole, by the names of the groups.
     leaves = {
         key: "factors" if ".factors." in key else key.rpartition(".")[2]
-        for key, _ in check.flat_items(base.get_config("tiny"))
+        for key, _ in check.flat_items(config)
     }
+    # So are the options of each representation of spikes.
+    for name, representation in REPRESENTATIONS.items():
+        options = config.data.spikes[name]
+        assert set(options) == set(signature(representation.count).parameters)
+        read |= set(options)
     assert not [key for key, leaf in leaves.items() if leaf not in read]
+
+
+def test_the_choices_for_spikes_are_those_of_the_data_pipeline():
+    assert check.SPIKES == {
+        "representation": tuple(REPRESENTATIONS),
+        "voxel.binning": BINNINGS,
+        "normalisation": NORMALISATIONS,
+    }
+
+
+@pytest.mark.parametrize("recipe", base.RECIPES)
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_every_representation_has_options_that_the_model_takes(name, recipe):
+    settings = base.get_config(recipe).data.spikes.to_dict()
+    spikes = SpikeInput.from_settings(settings | {"representation": name})
+    model = create_model("tiny", fusion="cross_attn")
+    abstract_params(model, SpikeShape(spikes.num_channels, spike_scale=1))

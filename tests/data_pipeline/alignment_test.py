@@ -16,6 +16,7 @@ import tensorflow as tf
 from data_pipeline import jitter as jitters
 from data_pipeline import pipeline, prepare
 from data_pipeline.jitter import Jitter
+from data_pipeline.spike_input import SpikeInput
 from data_pipeline.video_files import write_video
 
 HEIGHT, WIDTH, CROP = 64, 72, 56
@@ -77,7 +78,7 @@ def take(directory: str, count: int, jitter: Jitter, frames: int = FRAMES) -> Sa
         directory,
         num_frames=frames,
         crop_size=CROP,
-        num_bins=BINS,
+        spike_input=SpikeInput("voxel", {"num_bins": BINS}),
         batch_size=1,
         seed=SEED,
         start_step=0,

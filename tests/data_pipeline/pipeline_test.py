@@ -10,6 +10,9 @@ from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.spike_deblur import open_split
+from data_pipeline.spike_input import SpikeInput
+
+VOXELS = SpikeInput("voxel", {"num_bins": 4})
 
 
 def assert_same(first: pipeline.Batch, second: pipeline.Batch) -> None:
@@ -128,7 +131,6 @@ def test_spikes_are_those_of_the_blurred_frames(directory: str) -> None:
         ({"process_count": 3}, "fewer than the global batch of 6"),
         ({"process_index": 1}, "process_index must be in 0 .. 0, got 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"num_bins": 0}, "num_bins must be at least 1"),
         ({"seed": -1}, "seed must not be negative"),
         ({"start_step": -1}, "start_step must not be negative"),
     ],
@@ -144,11 +146,13 @@ def test_a_missing_data_set_is_named(tmp_path: Any) -> None:
     with pytest.raises(FileNotFoundError, match="no finished data set"):
         pipeline.train_batches(str(tmp_path), **OPTIONS)
     with pytest.raises(FileNotFoundError, match="data_pipeline.prepare"):
-        pipeline.test_clips(str(tmp_path / "none"), num_bins=4, tfp_short_window=3)
+        pipeline.test_clips(
+            str(tmp_path / "none"), spike_input=VOXELS, tfp_short_window=3
+        )
 
 
 def test_test_clips_are_whole_and_represented_as_their_records(directory: str) -> None:
-    clips = pipeline.test_clips(directory, num_bins=4, tfp_short_window=5)
+    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_short_window=5)
     records = open_split(directory, "test")
     assert len(clips) == len(records) == 2
     assert len({clip["name"] for clip in clips}) == 2
@@ -175,7 +179,7 @@ def test_of_several_sharp_instants_the_middle_one_is_served(
     assert len(open_split(several, "train")[0]["sharp"]) == 12
     for first, second in zip(take(directory, 3), take(several, 3), strict=True):
         assert_same(first, second)
-    options = {"num_bins": 4, "tfp_short_window": 5}
+    options: dict[str, Any] = {"spike_input": VOXELS, "tfp_short_window": 5}
     clips = (pipeline.test_clips(where, **options) for where in (directory, several))
     for one, other in zip(*clips, strict=True):
         assert one.pop("name") == other.pop("name")
@@ -184,13 +188,12 @@ def test_of_several_sharp_instants_the_middle_one_is_served(
 
 def test_test_clips_refuse_wrong_arguments(directory: str) -> None:
     for options, message in (
-        ({"num_bins": 0}, "num_bins must be at least 1"),
         ({"tfp_short_window": 4}, "tfp_short_window must be odd"),
         ({"split": "tset"}, "Unknown split 'tset'"),
     ):
-        arguments = {"num_bins": 4, "tfp_short_window": 3} | options
+        arguments = {"spike_input": VOXELS, "tfp_short_window": 3} | options
         with pytest.raises(ValueError, match=message):
             pipeline.test_clips(directory, **arguments)
-    clips = pipeline.test_clips(directory, num_bins=4, tfp_short_window=3)
+    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_short_window=3)
     with pytest.raises(IndexError, match="has 2 clips, not 2"):
         clips[2]

@@ -156,7 +156,7 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
             str(directory),
             num_frames=2,
             crop_size=16,
-            num_bins=4,
+            spike_input=SpikeInput("voxel", {"num_bins": 4}),
             batch_size=3,
             seed=0,
             start_step=0,

@@ -10,7 +10,10 @@ from data_pipeline import spike_dat, spike_sidecar
 from data_pipeline.recording import Recording, load_spikes
 from data_pipeline.representations import voxel_grid
 from data_pipeline.spike_camera import simulate
+from data_pipeline.spike_input import SpikeInput
 
+VOXELS = SpikeInput("voxel", {"num_bins": 4})
+LIGHT = SpikeInput("voxel", {"num_bins": 4}, normalisation="log")
 EXPOSURE = [[2.0, 11.0], [14.0, 23.0], [26.5, 34.25]]
 
 
@@ -41,8 +44,8 @@ def describe(dat: Path, **changes: Any) -> None:
 
 
 def load(dat: Path, **options: Any) -> np.ndarray:
-    arguments = {"num_frames": 3, "height": 12, "width": 20, "num_bins": 4} | options
-    return load_spikes(dat, **arguments)
+    arguments = {"num_frames": 3, "height": 12, "width": 20, "spike_input": VOXELS}
+    return load_spikes(dat, **(arguments | options))
 
 
 def test_each_frame_gets_the_bins_of_its_own_exposure(
@@ -96,7 +99,11 @@ def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
             "says height 6, but 7 was given",
         ),
         ({"height": 20, "width": 12}, "Were height and width swapped"),
-        ({"num_bins": 0}, "num_bins must be at least 1"),
+        (
+            {"spike_input": SpikeInput(margin=3)},
+            "a.dat has no margin of 3 .* take a margin of 2 at most",
+        ),
+        ({"spike_input": LIGHT}, "the blurred video, which is missing"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -142,8 +149,45 @@ def test_a_missing_recording_is_named(tmp_path: Path) -> None:
 
 def test_slices_are_those_of_the_whole(dat: Path) -> None:
     describe(dat)
-    recording = Recording(dat, num_frames=3, height=12, width=20, num_bins=4)
+    recording = Recording(dat, num_frames=3, height=12, width=20, spike_input=VOXELS)
     assert recording.shape == (3, 4, 6, 10)
     whole = load(dat)
     for start, stop in ((0, 2), (1, 3), (0, 1), (2, 9)):
         np.testing.assert_array_equal(recording[start:stop], whole[start:stop])
+
+
+@pytest.mark.parametrize("transfer", ["gamma", "linear"])
+@pytest.mark.parametrize(
+    "spike_input",
+    [
+        LIGHT,
+        SpikeInput("time_surface", {"num_instants": 4, "tau": 9.0}, margin=2),
+        SpikeInput("tfp", {"windows": (3, 7)}, normalisation="gain_match"),
+        SpikeInput("voxel", {"num_bins": 4}, 2, "gain_match", low_light=True),
+    ],
+)
+def test_a_recording_is_represented_as_its_whole_clip(
+    tmp_path: Path, spike_input: SpikeInput, transfer: str
+) -> None:
+    """One gain and one set of noise maps, however it is read."""
+    rng = np.random.default_rng(4)
+    rates = np.linspace(0, 0.5, 60).reshape(6, 10)
+    spikes = (rng.random((110, 6, 10)) < rates).astype(np.uint8)
+    dat = tmp_path / "a.dat"
+    spike_dat.write_dat(dat, spikes, flip=True)
+    exposure = [[2 + 12 * n, 11 + 12 * n] for n in range(9)]
+    describe(dat, exposure=exposure, transfer=transfer)
+    blur = rng.integers(0, 256, (9, 12, 20, 3), np.uint8)
+    recording = Recording(
+        dat, num_frames=9, height=12, width=20, spike_input=spike_input, blur=blur
+    )
+    # All that maps are estimated from: the exposures with their margin.
+    margin = spike_input.margin
+    seen = spikes[2 - margin : 107 + margin]
+    expected = spike_input.of_clip(
+        seen, np.array(exposure) - 2 + margin, blur=blur, transfer=transfer
+    )
+    assert recording.shape == expected.shape
+    for start, stop in ((0, 9), (3, 5)):
+        found = recording[start:stop]
+        np.testing.assert_allclose(found, expected[start:stop], rtol=1e-5, atol=1e-6)

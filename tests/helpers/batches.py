@@ -4,11 +4,12 @@ import itertools
 from typing import Any
 
 from data_pipeline import pipeline
+from data_pipeline.spike_input import SpikeInput
 
 OPTIONS: dict[str, Any] = {
     "num_frames": 2,
     "crop_size": 24,
-    "num_bins": 4,
+    "spike_input": SpikeInput("voxel", {"num_bins": 4}),
     "batch_size": 2,
     "seed": 7,
     "start_step": 0,

@@ -12,6 +12,7 @@ from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.rsb import DEFAULTS, RSB
 from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from public_sets import Prepare
 
 SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "exposure": 9}
@@ -66,7 +67,11 @@ def test_training_with_them_says_that_nothing_is_sharp(
     assert run(root, tmp_path / "out") == 0
     (directory,) = (tmp_path / "out" / "spike_deblur").glob("rsb-*/*.*.*")
     with pytest.raises(ValueError, match="no sharp frames"):
-        pipeline.test_clips(str(directory), num_bins=3, tfp_short_window=3)[0]
+        pipeline.test_clips(
+            str(directory),
+            spike_input=SpikeInput("voxel", {"num_bins": 3}),
+            tfp_short_window=3,
+        )[0]
 
 
 @pytest.mark.parametrize(

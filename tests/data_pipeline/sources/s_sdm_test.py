@@ -13,6 +13,7 @@ from data_pipeline.sources.s_sdm import DEFAULTS, S_SDM, check_sdm_settings
 from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from public_sets import Prepare
 
 SMALL: dict[str, Any] = {
@@ -140,14 +141,18 @@ def test_the_records_train_and_test(root: Path, tmp_path: Path) -> None:
             str(directory),
             num_frames=2,
             crop_size=8,
-            num_bins=3,
+            spike_input=SpikeInput("voxel", {"num_bins": 3}),
             batch_size=2,
             seed=0,
             start_step=0,
         )
     )
     assert batch["spikes"].shape == (2, 2, 3, 4, 4)
-    clip = pipeline.test_clips(str(directory), num_bins=3, tfp_short_window=3)[0]
+    clip = pipeline.test_clips(
+        str(directory),
+        spike_input=SpikeInput("voxel", {"num_bins": 3}),
+        tfp_short_window=3,
+    )[0]
     assert clip["tfp_short"].shape == (2, 6, 12)
 
 

@@ -14,6 +14,7 @@ from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.sources.spk_gopro import DEFAULTS, SPK_GOPRO
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from public_sets import Prepare
 
 SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "num_frames": 2}
@@ -133,14 +134,18 @@ def test_the_records_train_and_test(root: Path, tmp_path: Path) -> None:
             str(directory),
             num_frames=2,
             crop_size=8,
-            num_bins=4,
+            spike_input=SpikeInput("voxel", {"num_bins": 4}),
             batch_size=3,
             seed=0,
             start_step=0,
         )
     )
     assert batch["spikes"].shape == (3, 2, 4, 4, 4)
-    clip = pipeline.test_clips(str(directory), num_bins=4, tfp_short_window=3)[0]
+    clip = pipeline.test_clips(
+        str(directory),
+        spike_input=SpikeInput("voxel", {"num_bins": 4}),
+        tfp_short_window=3,
+    )[0]
     assert clip["tfp_short"].shape == (2, 6, 12)
 
 

@@ -19,6 +19,7 @@ from data_pipeline.sources.spk_x4k import (
 )
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from public_sets import Prepare
 
 SMALL: dict[str, Any] = {
@@ -137,7 +138,7 @@ def test_the_records_train_and_test(root: Path, tmp_path: Path) -> None:
             str(directory),
             num_frames=2,
             crop_size=8,
-            num_bins=4,
+            spike_input=SpikeInput("voxel", {"num_bins": 4}),
             batch_size=2,
             seed=0,
             start_step=0,

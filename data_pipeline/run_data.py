@@ -1,0 +1,120 @@
+"""The data of a run, as its configuration asks for it: batches, clips, a recording."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_pipeline import pipeline, spike_statistics
+from data_pipeline.recording import Frames, Recording
+from data_pipeline.spike_input import SpikeInput
+
+
+def measured_spike_input(
+    config: Any, spike_input: SpikeInput, directory: str, workdir: Path, *, write: bool
+) -> SpikeInput:
+    """Returns what becomes of the spikes in training, measured where it has to be.
+
+    A run that continues takes what it began with. Otherwise every process measures the
+    same samples and finds the same.
+
+    Args:
+        config: a run configuration, checked.
+        spike_input: what becomes of the spikes, without statistics.
+        directory: of the data set.
+        workdir: of the run.
+        write: whether this process keeps the statistics in `workdir`.
+    """
+    if not spike_input.standardises:
+        return spike_input
+    if any((workdir / "checkpoints").glob("[0-9]*")):
+        return spike_statistics.with_saved(spike_input, workdir)
+    before = spike_input.before_statistics()
+    statistics = spike_statistics.measure_batches(
+        train_batches(config, before, directory, start_step=0),
+        batch_size=config.data.batch_size,
+        side_channels=spike_input.side_channels,
+    )
+    if write:
+        path = workdir / spike_statistics.FILE_NAME
+        spike_statistics.write_statistics(path, statistics)
+    return dataclasses.replace(spike_input, statistics=statistics)
+
+
+def train_batches(
+    config: Any,
+    spike_input: SpikeInput,
+    directory: str,
+    *,
+    start_step: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[pipeline.Batch]:
+    """Yields a process's part of every training batch from `start_step` on."""
+    data = config.data
+    return pipeline.train_batches(
+        directory,
+        num_frames=data.num_frames,
+        crop_size=data.crop_size,
+        spike_input=spike_input,
+        batch_size=data.batch_size // process_count,
+        seed=config.seed,
+        start_step=start_step,
+        jitter=pipeline.Jitter(**data.jitter),
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def held_out_clips(
+    config: Any, spike_input: SpikeInput, directory: str
+) -> pipeline.TestClips:
+    """Opens the clips that a run is evaluated on."""
+    return pipeline.test_clips(
+        directory,
+        spike_input=spike_input,
+        tfp_short_window=config.eval.tfp_short_window,
+    )
+
+
+def open_recording(
+    path: str | Path,
+    video: Frames,
+    shape: tuple[int, ...],
+    *,
+    spike_input: SpikeInput,
+    spike_scale: int,
+    facts: Mapping[str, Any],
+) -> Recording:
+    """Opens the recording beside a video that is to be restored.
+
+    Args:
+        path: of the .dat.
+        video: read by slices.
+        shape: of the video, (T, H, W, 3).
+        spike_input: what the model was trained on.
+        spike_scale: RGB pixels per spike pixel that it was trained on.
+        facts: what is known of the .dat, as Recording takes it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the spikes do not fit the video, or not the model.
+    """
+    frames, height, width = shape[:3]
+    spikes = Recording(
+        path,
+        num_frames=frames,
+        height=height,
+        width=width,
+        spike_input=spike_input,
+        blur=video,
+        **facts,
+    )
+    found = height // spikes.shape[2]
+    if found != spike_scale:
+        raise ValueError(
+            f"one spike pixel of {path} covers {found} RGB pixels each way, but the "
+            f"model was trained for {spike_scale}; train one with "
+            f"--config.data.embedded.spike_scale={found}, or resize the video."
+        )
+    return spikes

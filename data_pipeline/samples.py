@@ -1,0 +1,185 @@
+"""Batches of training samples: read, cut, turned, and their spikes binned.
+
+Everything is written once, into the arrays that a batch is handed over in: a clip of
+the full recipe has 10 MB of frames and 50 MB of bins, and each copy of them costs as
+much as the binning does.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from data_pipeline import augment
+from data_pipeline import jitter as jitters
+from data_pipeline.jitter import Jitter
+from data_pipeline.orientation import Orientation, orient_frames, unpack_oriented
+from data_pipeline.records import Record
+from data_pipeline.spike_input import SpikeInput
+from data_pipeline.voxel_tables import fill_voxel_grids
+
+# The float32 in [0, 1] of each 8-bit level.
+_LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255))[None]
+_ALIGNMENT = 64  # bytes; TensorFlow copies arrays that are not aligned
+
+
+class Cut(NamedTuple):
+    """A sample of a record, with all that its draws vary, still as it was recorded."""
+
+    crop: augment.Crop
+    orientation: Orientation
+    spikes: np.ndarray  # (T, L, h, w) uint8 of 0 and 1, oriented
+    exposure: np.ndarray  # (T, 2) float64, start and end among the L
+    is_reversed: bool  # in time; the spikes are already, the frames are to be
+    threshold: float  # factor by which that of the camera was raised
+
+
+class Sampler:
+    """Makes batches from records, clip numbers and random draws."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        num_frames: int,
+        crop_size: int,
+        spike_input: SpikeInput,
+        seed: int,
+        jitter: Jitter,
+    ) -> None:
+        """Takes the records, what a sample is, and what is varied."""
+        self.records = records
+        self._num_frames, self._crop_size = num_frames, crop_size
+        self._spike_input = spike_input
+        self._seed = seed
+        self._jitter = jitter
+        self._spike_size = crop_size // int(records[0]["spike_scale"])
+        self.failures: list[Exception] = []  # TensorFlow would bury them in its trace
+
+    @property
+    def frames_shape(self) -> tuple[int, int, int, int]:
+        """(T, H, W, 3) of the frames of a sample."""
+        return self._num_frames, self._crop_size, self._crop_size, 3
+
+    def spikes_shape(self, count: int | None) -> tuple[Any, ...]:
+        """(T, count, h, w) of what there is of the spikes of a sample."""
+        return self._num_frames, count, self._spike_size, self._spike_size
+
+    def batch(
+        self,
+        indices: tf.Tensor,
+        positions: tf.Tensor,
+        draws: tf.Tensor,
+        jitter_draws: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Returns the batch of B clips with plain voxel grids, as a graph operation.
+
+        Args:
+            indices: (B,) of the clips.
+            positions: (B,) of the samples, which name their random numbers.
+            draws: (B, augment.NUM_DRAWS).
+            jitter_draws: (B, jitter.NUM_DRAWS).
+        """
+        names = ("blur", "sharp", "spikes")
+        arrays = tf.numpy_function(
+            self._load, [indices, positions, draws, jitter_draws], [tf.float32] * 3
+        )
+        return dict(zip(names, arrays, strict=True))
+
+    def _load(
+        self,
+        indices: np.ndarray,
+        positions: np.ndarray,
+        draws: np.ndarray,
+        jitter_draws: np.ndarray,
+    ) -> list[np.ndarray]:
+        count, bins = len(indices), self._spike_input.options["num_bins"]
+        frames = (count, *self.frames_shape)
+        grids = (count, self._num_frames, bins, self._spike_size, self._spike_size)
+        batch = [_aligned(frames), _aligned(frames), _aligned(grids)]
+        try:
+            for number, index in enumerate(indices):
+                sample = [array[number] for array in batch]
+                self._fill(
+                    sample,
+                    self.records[index],
+                    int(positions[number]),
+                    draws[number],
+                    jitter_draws[number],
+                )
+        except Exception as error:
+            self.failures.append(error)
+            raise
+        return batch
+
+    def _fill(
+        self,
+        sample: Sequence[np.ndarray],
+        record: Record,
+        position: int,
+        draws: np.ndarray,
+        jitter_draws: np.ndarray,
+    ) -> None:
+        """Writes blur, sharp and spikes of one sample."""
+        blur, sharp, grids = sample
+        cut = self.cut(record, position, draws, jitter_draws)
+        self.fill_frames(cut, blur, sharp)
+        # Here spikes become what the model sees.
+        binning = self._spike_input.options.get("binning", "hard")
+        fill_voxel_grids(cut.spikes, cut.exposure, grids, binning=binning)
+
+    def cut(
+        self,
+        record: Record,
+        position: int,
+        draws: np.ndarray,
+        jitter_draws: np.ndarray,
+    ) -> Cut:
+        """Cuts a sample out of a record, as its draws say."""
+        jitter = self._jitter
+        if jitter.time_reversal:
+            jitters.check_reversible(record)
+        crop = augment.crop_record(
+            record,
+            draws,
+            num_frames=self._num_frames,
+            crop_size=self._crop_size,
+            margin=self._spike_input.margin,
+            shift=jitters.draw_shift(jitter, jitter_draws),
+        )
+        orientation = augment.draw_orientation(draws)
+        spikes = unpack_oriented(crop.spikes, self._spike_size, orientation)
+        exposure = crop.exposure
+        factor = jitters.draw_threshold(jitter, jitter_draws)
+        if factor > 1:
+            shape = (len(spikes), *spikes.shape[2:])
+            phase = jitters.draw_phase(self._seed, position, shape)
+            spikes = jitters.raise_threshold(spikes, factor, phase)
+        is_reversed = jitters.draw_reversal(jitter, jitter_draws)
+        if is_reversed:
+            spikes, exposure = jitters.reverse_spikes(spikes, exposure)
+        return Cut(crop, orientation, spikes, exposure, is_reversed, factor)
+
+    def fill_frames(self, cut: Cut, blur: np.ndarray, sharp: np.ndarray) -> None:
+        """Writes the frames of a sample to float32 (T, H, W, 3) each, in [0, 1]."""
+        for frames, target in ((cut.crop.blur, blur), (cut.crop.sharp, sharp)):
+            _fill_frames(
+                frames, cut.orientation, target[::-1] if cut.is_reversed else target
+            )
+
+
+def _fill_frames(
+    frames: np.ndarray, orientation: Orientation, target: np.ndarray
+) -> None:
+    for frame, place in zip(orient_frames(frames, orientation), target, strict=True):
+        cv2.LUT(frame, _LEVELS, dst=place)
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a new float32 array that TensorFlow takes over without a copy."""
+    size = 4 * int(np.prod(shape))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(np.float32).reshape(shape)
