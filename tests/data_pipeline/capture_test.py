@@ -1,5 +1,6 @@
 """Both cameras see the same light, as ideal cameras and as real ones."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from data_pipeline.exposure import exposure_windows, sharp_times
 from data_pipeline.records import Record, middle_sharp, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.rgb_camera import RgbCamera
-from data_pipeline.sensor import Sensor
+from data_pipeline.sensor import IDEAL_SENSOR, Sensor
 from data_pipeline.spike_camera import GREY_WEIGHTS, grey
 from data_pipeline.transfer import to_spike_space
 
@@ -187,6 +188,22 @@ def test_a_calibrated_sensor_shows_in_the_record() -> None:
     columns = lit_rate.mean(axis=0).std() / lit_rate.mean()
     assert columns == pytest.approx(0.033, rel=0.2)
     assert unpack_spikes(lit.clean, 160).mean(axis=0).std() / 0.168 < 0.01
+
+
+def test_few_photons_scatter_the_spikes_of_the_record_alone() -> None:
+    sensor = dataclasses.replace(IDEAL_SENSOR, photons=20.0)
+    grey_light = (
+        np.random.default_rng(3).uniform(0.3, 0.5, (80, 120)).astype(np.float32)
+    )
+    light = np.broadcast_to(grey_light[..., None], (201, 80, 120, 3))
+    clip = film(light, cameras=Cameras(sensor=sensor))
+    for packed, scatter in (
+        (clip.record["spikes"], 201 * 0.4 / 20 + 1 / 6),  # photons and quantisation
+        (clip.clean, 1 / 6),
+    ):
+        count = unpack_spikes(packed, 120).sum(axis=0, dtype=np.int64)
+        error = count - 201 * grey_light.astype(np.float64)
+        assert np.mean(error**2) == pytest.approx(scatter, rel=0.06)
 
 
 def test_the_clean_stream_is_what_the_ideal_sensor_records() -> None:
