@@ -2,6 +2,7 @@
 
 import dataclasses
 import struct
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,8 @@ def simulate(
         fps=fps,
         index=clip.index,
         num_frames=num_frames,
+        # Sequences of one data set have phases and sensors of their own.
+        draws=(zlib.crc32(clip.footage.name.encode()),),
     )
     record["source"] = (
         f"{data_set} {clip.footage.name}, {settings['spikes_per_frame']} spike frames "

@@ -198,6 +198,7 @@ def film_clip(
     index: int = 0,
     num_frames: int | None = None,
     progress: Any = None,
+    draws: tuple[int, ...] = (),
 ) -> Captured:
     """Records clip `index` of some footage with both cameras.
 
@@ -209,6 +210,7 @@ def film_clip(
         index: which clip, counted in steps of `num_frames` periods.
         num_frames: of the clip; where None it is all that the footage has.
         progress: wraps the iterable of light, for a progress bar.
+        draws: numbers that what is drawn depends on beside the seed and the index.
 
     Raises:
         ValueError: the footage is too short, or its size does not fit the spike scale.
@@ -249,7 +251,7 @@ def film_clip(
         threshold=settings["threshold"],
         gain=settings["gain"],
         spike_scale=settings["spike_scale"],
-        rng=np.random.default_rng([settings["seed"], index]),
+        rng=np.random.default_rng([settings["seed"], *draws, index]),
         name=name,
         source=f"footage {name}, {rate} spike frames per frame, {in_between} between",
         licence=UNKNOWN,

@@ -1,5 +1,6 @@
 """Footage data sets: what is found in their folders, and what is refused."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,36 @@ def test_footage_from_a_later_frame_gives_the_clips_of_that(tmp_path: Path) -> N
             clips[1], VIDEO, 2, fps=50.0, data_set="Set", licence="none"
         )
         expected = video_folder.make_clip(
-            film[first:], VIDEO, name="a-00001", fps=50.0, index=1, num_frames=2
+            film[first:],
+            VIDEO,
+            name="a-00001",
+            fps=50.0,
+            index=1,
+            num_frames=2,
+            draws=(zlib.crc32(b"a"),),
         )
         for name in ("blur", "sharp", "spikes", "exposure", "sharp_time"):
             np.testing.assert_array_equal(record[name], expected[name])
         assert record["name"] == "a-00001"
         assert record["source"] == "Set a, 2 spike frames per frame, linear between"
+
+
+def test_sequences_have_draws_of_their_own(tmp_path: Path) -> None:
+    records = []
+    for name in ("a", "b"):
+        write(tmp_path / name, range(60))
+        footage = footage_sets.picture_footage(name, tmp_path / name, LAYOUT)
+        clip = footage_sets.cut_clips(footage, VIDEO, 2)[0]
+        for _ in range(2):
+            records.append(
+                footage_sets.simulate(
+                    clip, VIDEO, 2, fps=50.0, data_set="Set", licence="none"
+                )
+            )
+    spikes = [record["spikes"] for record in records]
+    np.testing.assert_array_equal(spikes[0], spikes[1])
+    assert (spikes[0] != spikes[2]).mean() > 0.1
+    np.testing.assert_array_equal(records[0]["blur"], records[2]["blur"])
 
 
 def test_a_header_tells_the_size(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_sequence_can_be_left_out(root: Path, tmp_path: Path) -> None:
         (None, {"exposure": 8}, "exposure must be an odd number"),
         (None, {"period": 11}, "period must be a multiple of spikes_per_frame"),
         (None, {"blur_folder": "blur"}, "--blur_folder has no meaning"),
-        (None, {"test_clips": 1}, "own train and test folders; leave test_clips out"),
+        (None, {"test_clips": 1}, "; leave test_clips out"),
     ],
 )
 def test_mistakes_are_one_sentence_and_no_data_set(
