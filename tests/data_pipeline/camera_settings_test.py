@@ -1,6 +1,8 @@
 """The settings of both cameras become cameras, or one clear error."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,17 @@ def test_every_setting_has_a_default_of_its_type_and_a_help_text() -> None:
     for name, (default, text) in CAMERA_OPTIONS.items():
         assert type(default) is CAMERA_SETTINGS[name]
         assert text
+
+
+def test_the_documentation_has_every_setting_with_its_default() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "data_preparation.md").read_text()
+    (section,) = re.findall(r"^## Cameras$(.*?)(?=^## |\Z)", text, re.M | re.S)
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    rows = [line.split("|")[1:3] for line in lines]
+    shown = {name.strip(" `"): default.strip() for name, default in rows}
+    for name, default in CAMERA_DEFAULTS.items():
+        assert type(default)(shown[name]) == default
 
 
 def test_every_setting_reaches_its_camera() -> None:
