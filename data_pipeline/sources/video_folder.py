@@ -1,7 +1,7 @@
 """Your own footage as clip records: its frames are samples of a high-speed camera."""
 
 import dataclasses
-import functools
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -301,12 +301,18 @@ class FootageClips:
         return 2 + -(-span // self.settings["spikes_per_frame"])
 
 
-@functools.lru_cache(maxsize=1)
+_footage = threading.local()  # a reader has a place in its video, so a thread has one
+
+
 def _open_footage(
     path: Path, shape: tuple[int, int, int, int], keep: int
 ) -> FrameReader:
-    """Opens a video once for the clips that follow each other in it."""
-    return FrameReader(path, shape, keep=keep)
+    """Opens a video once for the clips that a thread makes of it one by one."""
+    opened = (path, shape, keep)
+    if getattr(_footage, "opened", None) != opened:
+        _footage.opened = opened
+        _footage.reader = FrameReader(path, shape, keep=keep)
+    return _footage.reader
 
 
 def split_clips(

@@ -1,6 +1,7 @@
 """Footage becomes clips: the right light, whole clips, and clear refusals."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,8 @@ def test_clips_by_index_are_those_of_the_whole_videos(tmp_path: Path) -> None:
             clip = make(split, index)
             assert record_checksum(clip) == record_checksum(alone)
             assert clip["name"] == name
+    # Threads, as some workers of Beam have them, do not disturb each other.
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda index: make("train", index % 7), range(21)))
+    for index, clip in enumerate(made):
+        assert record_checksum(clip) == record_checksum(make("train", index % 7))
