@@ -16,9 +16,14 @@ f * --spikes_per_frame, so --exposure=49 at --spikes_per_frame=8 blurs 6 frames 
 footage into one. In between, what moves more than a pixel from one frame to the next is
 moved along the optical flow; --in_between=linear blends the frames in place.
 
-spike_zoo, spk_gopro, s_sdm and rsb are public data sets. --input is the folder that
-data_pipeline/sources/NAME.py describes; its defaults are the published geometry. Its
-own train and test folders are kept; where it has none, --test_clips sets clips aside.
+gopro, dvd and reds are public footage, of which the spikes are simulated; spike_zoo,
+spk_gopro, spk_x4k, s_sdm and rsb are public data sets with spikes of their own. --input
+is the folder that data_pipeline/sources/NAME.py describes; its defaults are those of
+the data set. Its own train and test folders are kept; where it has none, --test_clips
+sets clips aside.
+
+spikes takes any spike recording, and pku_stereo, bss and spikecv are public data sets
+of spikes alone: blurred and sharp frames are made from the spikes themselves.
 """
 
 import argparse
