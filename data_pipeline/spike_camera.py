@@ -221,6 +221,10 @@ def pixel_light(light: np.ndarray, cfa: str) -> np.ndarray:
         raise ValueError(f"light must be {shape}, none zero, got {light.shape}.")
     # Frame by frame, so that the second look finds the frame in the cache.
     extremes = np.array([(frame.min(), frame.max()) for frame in light])
+    finite = np.isfinite(extremes).all(axis=1)
+    if not finite.all():
+        frame = int(np.argmin(finite))
+        raise ValueError(f"light must be finite, but spike frame {frame} is not.")
     low, high = float(extremes.min()), float(extremes.max())
     if not (low >= 0.0 and high <= 1.0):
         raise ValueError(f"light must lie in [0, 1], got values from {low} to {high}.")

@@ -250,11 +250,20 @@ def test_grey_is_the_luma_of_the_standard() -> None:
     np.testing.assert_allclose(grey(colour), [0.299, 0.587, 0.114])
 
 
+def one_pixel_of(value: float) -> np.ndarray:
+    """Grey light (4, 2, 3), with this value in spike frame 2."""
+    light = np.full((4, 2, 3), 0.5, np.float32)
+    light[2, 1, 0] = value
+    return light
+
+
 @pytest.mark.parametrize(
     ("light", "options", "message"),
     [
         (np.full((2, 2, 2), 1.1), {}, r"must lie in \[0, 1\]"),
-        (np.full((2, 2, 2), np.nan), {}, r"must lie in \[0, 1\]"),
+        (np.full((2, 2, 2), np.nan), {}, "must be finite, but spike frame 0 is not"),
+        (one_pixel_of(np.nan), {}, "must be finite, but spike frame 2 is not"),
+        (one_pixel_of(-np.inf), {}, "must be finite, but spike frame 2 is not"),
         (np.zeros((2, 2)), {}, r"must be \(S, h, w\)"),
         (np.zeros((0, 2, 2)), {}, r"must be \(S, h, w\)"),
         (np.zeros((2, 2, 2)), {"threshold": 0.0}, "threshold must be a positive"),
