@@ -76,6 +76,8 @@ def read_sidecar(dat_path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no {path} beside the spikes.")
     try:
         facts = json.loads(path.read_text())
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be facts.") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}).") from None
     if not isinstance(facts, dict):
