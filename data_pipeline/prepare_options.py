@@ -3,8 +3,9 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from data_pipeline.arguments import SentenceParser, read_paths, true_or_false
 from data_pipeline.camera_settings import CAMERA_OPTIONS
 from data_pipeline.choices import unknown_name
 from data_pipeline.sources import (
@@ -76,20 +77,13 @@ BUILD_OPTIONS: dict[str, tuple[type, str]] = {
 _RECORDS_ONLY = ("num_frames", "test_clips", "sharp_instants")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports every error in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"prepare: {message.rstrip('.')}; see --help.\n")
-
-
 def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Namespace:
     """Reads the command line; options that were not given are None.
 
     Raises:
         ValueError: an option is unknown, or not one of the source or the layout.
     """
-    parser = _Parser(
+    parser = SentenceParser(
         prog="python -m data_pipeline.prepare",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -113,18 +107,13 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
         kind = int if default is None else type(default)
         shown = "" if default is None else f" (default {default})"
         metavar = {str: "NAME", bool: "true|false"}.get(kind, "N")
-        kind = _flag if kind is bool else kind
+        kind = true_or_false if kind is bool else kind
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=text + shown)
     options, others = parser.parse_known_args(argv)
     for argument in others:
         name = argument.split("=")[0].removeprefix("--")
         raise ValueError(unknown_name("option", name, vars(options)))
-    for name in ("input", "output", "verify"):
-        value = getattr(options, name)
-        if value == "":
-            raise ValueError(f"--{name} is empty; give it a value.")
-        # A shell leaves the ~ in --input=~/footage to the program.
-        setattr(options, name, value and os.path.expanduser(value))
+    read_paths(options, ("input", "output", "verify"))
     if options.verify is not None:
         _check_verifies_only(options)
         return options
@@ -151,12 +140,6 @@ def chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
         name: OPTIONS[name][0] if value is None else value
         for name, value in given.items()
     }
-
-
-def _flag(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text == "true"
 
 
 def _check_verifies_only(options: argparse.Namespace) -> None:

@@ -10,15 +10,14 @@ spike frames. What is not said of a .dat is taken from the .json beside it.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
+from data_pipeline.arguments import SentenceParser, read_paths, true_or_false
 from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.scene import Scene, open_scene
@@ -29,13 +28,6 @@ from data_pipeline.video_files import new_video
 
 _SECONDS = 30  # of the video, at most, where --step is not given
 _STORAGE = ("height", "width", "flip", "bit_order", "layout", "key")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports every error in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message.rstrip('.')}; see --help.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +103,7 @@ def write_stream(
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = SentenceParser(
         prog="python -m data_pipeline.view",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -121,11 +113,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", help="folder to write; default: NAME_view")
     parser.add_argument("--height", type=int, help="spike pixels")
     parser.add_argument("--width", type=int, help="spike pixels")
-    parser.add_argument("--flip", help="true where rows are stored bottom-up")
+    parser.add_argument(
+        "--flip", type=true_or_false, help="true where rows are stored bottom-up"
+    )
     parser.add_argument("--bit_order", help=" or ".join(BIT_ORDERS))
     parser.add_argument("--layout", help=f"{', '.join(LAYOUTS)}: bits of the camera")
     parser.add_argument("--key", help="of the stream in an .npz or .h5")
-    parser.add_argument("--trust_size", help="true where they are right as said")
+    parser.add_argument(
+        "--trust_size",
+        type=true_or_false,
+        help="true where height and width are right though they look swapped",
+    )
     parser.add_argument("--split", help="of a data set; default: train")
     parser.add_argument("--clip", type=int, help="index in the split; default: 0")
     parser.add_argument("--center", type=int, help="spike frame to look at")
@@ -142,18 +140,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if others:
         name = others[0].partition("=")[0].removeprefix("--")
         raise ValueError(unknown_name("option", name, vars(options)))
-    for name in ("path", "output"):
-        value = getattr(options, name)
-        if value == "":
-            raise ValueError(f"{name} is empty; give it a value.")
-        # A shell leaves the ~ in --output=~/folder to the program.
-        setattr(options, name, value and os.path.expanduser(value))
-    flags = {None: None, "true": True, "false": False}
-    for name in ("flip", "trust_size"):
-        value = getattr(options, name)
-        if value not in flags:
-            raise ValueError(f"--{name}={value} is neither true nor false.")
-        setattr(options, name, flags[value])
+    read_paths(options, ("path", "output"))
     return options
 
 
