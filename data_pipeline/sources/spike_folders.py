@@ -220,7 +220,7 @@ def join_frames(
     num_frames: int,
     *,
     step: int,
-    lead: int = 0,
+    around: int = 0,
 ) -> list[ClipFiles]:
     """Joins frames that follow each other in a sequence to clips.
 
@@ -231,7 +231,8 @@ def join_frames(
         sequence: its name.
         num_frames: of a clip.
         step: from the number of one frame to that of the next.
-        lead: frames before its first whose spikes a clip takes as well.
+        around: frames before its first and after its last whose spikes a clip takes
+            as well.
 
     Raises:
         ValueError: a name is not a number.
@@ -248,13 +249,14 @@ def join_frames(
         if run and int(name) != int(run[-1]) + step:
             run = []
         run.append(name)
-        if len(run) == lead + num_frames:
+        if len(run) == num_frames + 2 * around:
             parts = [frames[number] for number in run]
             clips.append(
                 ClipFiles(
-                    f"{sequence}-{run[lead]}",
+                    f"{sequence}-{run[around]}",
                     tuple(path for part in parts for path in part.spikes),
                     tuple(path for part in parts[lead:] for path in part.blur),
+            own = parts[around : around + num_frames]
                     tuple(path for part in parts[lead:] for path in part.sharp),
                 )
             )

@@ -16,9 +16,9 @@ spike frames earlier than their .dat. `exposure` and `sharp_time` say so, and th
 frame is in the middle. (That is read from the published code and the search for equal
 pictures; the whole .dat, or its middle 56 frames, is what SpkDeblurNet pairs.)
 
-A clip joins the streams of `num_frames` blurred frames in a row and what its first
-exposure needs of the one before, so the first blurred frame of a row is in no clip.
-What is left of a sequence is left out.
+A clip joins the streams of `num_frames` blurred frames in a row, and what its exposures
+and a margin on both sides need of the one before and of the one after. So the first and
+the last blurred frame of a row are in no clip. What is left of a sequence is left out.
 
 The spikes are of gamma-coded grey. blur_gamma is the mean of linear light, so the long
 TFP is not its grey and what relies on that (gain match, blur x short / long) is off
@@ -103,9 +103,9 @@ def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[Clip
             "spikes_per_frame.",
             layout=_LAYOUT,
         )
-        # The stream before tells what the first exposure sees before its own begins.
-        clips += join_frames(frames, sequence, settings["num_frames"], step=1, lead=1)
-    require_clips(clips, pictures, settings["num_frames"] + 1)
+        num_frames = settings["num_frames"]
+        clips += join_frames(frames, sequence, num_frames, step=1, around=1)
+    require_clips(clips, pictures, settings["num_frames"] + 2)
     return clips
 
 
@@ -124,7 +124,9 @@ def make_clip(files: ClipFiles, settings: Mapping[str, Any]) -> Record:
     # In spike frames from where the .dat of the first blurred frame begins.
     start = rate * sequence.middle(0) - length // 2
     lead = min(period, max(0, MARGIN - start))
-    before, *own = (read_packed(path, settings) for path in files.spikes)
+    end = start + (count - 1) * period + length
+    rest = min(period, max(0, end + MARGIN - count * period))
+    before, *own, after = (read_packed(path, settings) for path in files.spikes)
     exposure = exposure_windows(
         count, first_start=lead + start, exposure=length, period=period
     )
@@ -132,7 +134,7 @@ def make_clip(files: ClipFiles, settings: Mapping[str, Any]) -> Record:
         name=files.name,
         blur=np.stack([read_picture(path, size) for path in files.blur]),
         sharp=np.stack([read_picture(path, size) for path in files.sharp]),
-        spikes=np.concatenate([before[period - lead :], *own]),
+        spikes=np.concatenate([before[period - lead :], *own, after[:rest]]),
         exposure=exposure,
         sharp_time=exposure.mean(axis=1),
         spike_scale=scale,

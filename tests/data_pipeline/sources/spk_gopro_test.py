@@ -21,9 +21,9 @@ SMALL: dict[str, Any] = {"spike_height": 6, "spike_width": 12, "num_frames": 2}
 # sequence -> (split, numbers of its blurred frames, where the exposure of the first of
 # them begins in the stream: 8 (yy // 2 - zz) less half of its 8 yy - 1 spike frames)
 SEQUENCES = {
-    "GOPR0001_03_00": ("train", (47, 48, 49, 50, 51, 53), -3),
-    "GOPR0003_05_02": ("train", (7, 8, 9), -19),
-    "GOPR0002_07_01": ("test", (1, 2, 3), -11),
+    "GOPR0001_03_00": ("train", (47, 48, 49, 50, 51, 52, 54), -3),
+    "GOPR0003_05_02": ("train", (7, 8, 9, 10), -19),
+    "GOPR0002_07_01": ("test", (1, 2, 3, 4), -11),
 }
 
 
@@ -83,9 +83,9 @@ def test_every_exposure_sees_the_spikes_of_its_light(
     root: Path, tmp_path: Path, blur_folder: str, capsys: Any
 ) -> None:
     assert run(root, tmp_path / "out", blur_folder=blur_folder) == 0
-    assert "1 of 12 streams are in no clip" in capsys.readouterr().err
+    assert "1 of 15 streams are in no clip" in capsys.readouterr().err
     train, test = (built(tmp_path / "out", split) for split in ("train", "test"))
-    # The first of a row only tells what the next exposure sees before its .dat begins.
+    # The first and the last of a row only tell what is seen around the exposures.
     # A gap ends a row, and what is left of a sequence is left out.
     names = {
         "GOPR0001_03_00-000048": 48,
@@ -113,8 +113,14 @@ def test_every_exposure_sees_the_spikes_of_its_light(
         np.testing.assert_array_equal(record["sharp_time"], windows.mean(axis=1))
         spikes = unpack_spikes(record["spikes"], 12)
         at = period * (first - SEQUENCES[sequence][1][0])
-        stream = stream_of(sequence, first + 1)
-        np.testing.assert_array_equal(spikes, stream[at - lead :])
+        stream = stream_of(sequence, first + 2)
+        rest = max(0, 16 - (1 - start))  # 1 - start are behind the last exposure
+        np.testing.assert_array_equal(
+            spikes, stream[at - lead : at + 2 * period + rest]
+        )
+        margins = (windows[0, 0], len(spikes) - windows[1, 1])
+        assert margins[0] == 16
+        assert margins[1] >= 16
         for (begin, end), frame in zip(windows, light, strict=True):
             seen = spikes[begin:end].mean(axis=0) / 0.5
             error = np.abs(seen - frame[::2, ::2, 0] / 255)
@@ -180,7 +186,7 @@ TRAIN = "GOPRO_Large/train/GOPR0001_03_00"
         (None, {"spike_width": 20}, "not a whole number of 6x20"),
         (None, {"spike_scale": 4}, "is 12x24, but 24x48"),
         (None, {"spike_scale": 3}, "spike_scale must be one of"),
-        (None, {"num_frames": 5}, "has 6 blurred frames in a row"),
+        (None, {"num_frames": 5}, "has 7 blurred frames in a row"),
         (None, {"blur_folder": "blur_gama"}, "Did you mean 'blur_gamma'"),
     ],
 )
