@@ -255,9 +255,8 @@ def join_frames(
                 ClipFiles(
                     f"{sequence}-{run[around]}",
                     tuple(path for part in parts for path in part.spikes),
-                    tuple(path for part in parts[lead:] for path in part.blur),
-            own = parts[around : around + num_frames]
-                    tuple(path for part in parts[lead:] for path in part.sharp),
+                    tuple(path for part in own for path in part.blur),
+                    tuple(path for part in own for path in part.sharp),
                 )
             )
             run = run[num_frames:]
