@@ -251,6 +251,7 @@ def join_frames(
         run.append(name)
         if len(run) == num_frames + 2 * around:
             parts = [frames[number] for number in run]
+            own = parts[around : around + num_frames]
             clips.append(
                 ClipFiles(
                     f"{sequence}-{run[around]}",
