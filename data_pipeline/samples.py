@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from data_pipeline import augment
 from data_pipeline import jitter as jitters
+from data_pipeline.buffers import BufferPool
 from data_pipeline.jitter import Jitter
 from data_pipeline.orientation import Orientation, orient_frames, unpack_oriented
 from data_pipeline.records import Record
@@ -22,7 +23,6 @@ from data_pipeline.voxel_tables import fill_voxel_grids
 
 # The float32 in [0, 1] of each 8-bit level.
 _LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255))[None]
-_ALIGNMENT = 64  # bytes; TensorFlow copies arrays that are not aligned
 
 
 class Cut(NamedTuple):
@@ -56,6 +56,7 @@ class Sampler:
         self._seed = seed
         self._jitter = jitter
         self._spike_size = crop_size // int(records[0]["spike_scale"])
+        self._buffers = BufferPool()
         self.failures: list[Exception] = []  # TensorFlow would bury them in its trace
 
     @property
@@ -98,7 +99,9 @@ class Sampler:
         count, bins = len(indices), self._spike_input.options["num_bins"]
         frames = (count, *self.frames_shape)
         grids = (count, self._num_frames, bins, self._spike_size, self._spike_size)
-        batch = [_aligned(frames), _aligned(frames), _aligned(grids)]
+        batch = [
+            self._buffers.empty(shape, np.float32) for shape in (frames, frames, grids)
+        ]
         try:
             for number, index in enumerate(indices):
                 sample = [array[number] for array in batch]
@@ -175,11 +178,3 @@ def _fill_frames(
 ) -> None:
     for frame, place in zip(orient_frames(frames, orientation), target, strict=True):
         cv2.LUT(frame, _LEVELS, dst=place)
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns a new float32 array that TensorFlow takes over without a copy."""
-    size = 4 * int(np.prod(shape))
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(np.float32).reshape(shape)

@@ -1,11 +1,15 @@
 """Clips a second of the input pipeline, where its time goes, and a plain generator's.
 
-  python -m benchmarks.data_pipeline.pipeline [--clips 24] [--rounds 3]
+  python -m benchmarks.data_pipeline.pipeline [--clips 24] [--rounds 3] [--batch_size 1]
 
 Both sides make the same samples (6 frames of 256x256, 32 bins) from the same records of
 the embedded data set, at the size of the full recipe, and take turns on one core. The
 generator is written as one would first: it unpacks the whole record, cuts it, and bins
-spike frame by spike frame in NumPy.
+spike frame by spike frame in NumPy. Run it with the settings of malloc that launch.py
+takes, which keep pages from being mapped anew for every batch:
+
+  GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:\\
+glibc.malloc.trim_threshold=1099511627776:glibc.malloc.arena_max=1
 """
 
 from __future__ import annotations
@@ -17,16 +21,34 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from configs import base
-from data_pipeline import augment, pipeline
+from data_pipeline import augment, jitter, pipeline, samples
 from data_pipeline.records import Record, unpack_spikes
 from data_pipeline.representations import bin_weights
 from data_pipeline.spike_deblur import open_split, prepare_embedded
+from data_pipeline.spike_input import SpikeInput
+from data_pipeline.voxel_tables import fill_voxel_grids
 
 _FRAMES, _SIZE, _BINS = 6, 256, 32
+
+
+def served_clips(directory: str, seed: int, batch_size: int) -> Iterator[object]:
+    """An item for each clip that the pipeline serves."""
+    batches = pipeline.train_batches(
+        directory,
+        num_frames=_FRAMES,
+        crop_size=_SIZE,
+        spike_input=SpikeInput("voxel", {"num_bins": _BINS}),
+        batch_size=batch_size,
+        seed=seed,
+        start_step=0,
+    )
+    for batch in batches:
+        yield from batch["spikes"]
 
 
 def plain_clips(directory: str, seed: int) -> Iterator[dict[str, np.ndarray]]:
@@ -72,61 +94,97 @@ def plain_sample(record: Record, rng: np.random.Generator) -> dict[str, np.ndarr
     return sample
 
 
-def clips_per_second(clips: Iterator[object], count: int) -> float:
-    """Clips per second of processor time of all threads, after two that warm up."""
+def clips_per_second(clips: Iterator[object], count: int) -> tuple[float, float]:
+    """Clips per second of processor time of all threads, and of time that passes.
+
+    Two clips are made before, that warm up.
+    """
     for _ in range(2):
         next(clips)
-    start = time.process_time()
+    start, begun = time.process_time(), time.perf_counter()
     for _ in itertools.islice(clips, count):
         pass
-    return count / (time.process_time() - start)
+    passed = time.perf_counter() - begun
+    return count / (time.process_time() - start), count / passed
 
 
-def seconds_of(work: Callable[[], object], runs: int = 8) -> float:
-    """Median seconds of a piece of work."""
-    times = []
-    for _ in range(runs):
+def parts_of_a_clip(directory: str, count: int) -> dict[str, float]:
+    """Mean milliseconds of processor time of what the pipeline does to a clip."""
+    records = open_split(directory, "train")
+    rng = np.random.default_rng(0)
+    shape = (_FRAMES, _SIZE, _SIZE, 3)
+    blur, sharp = np.empty((2, *shape), np.float32)
+    grids = np.empty((_FRAMES, _BINS, _SIZE, _SIZE), np.float32)
+    sampler = samples.Sampler(
+        records,
+        num_frames=_FRAMES,
+        crop_size=_SIZE,
+        spike_input=SpikeInput("voxel", {"num_bins": _BINS}),
+        seed=0,
+        jitter=pipeline.Jitter(),
+    )
+    times = dict.fromkeys(("reading", "cutting, unpacking", "frames", "binning"), 0.0)
+
+    def timed(part: str, work: Callable[[], Any]) -> Any:
         start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
+        result = work()
+        times[part] += 1e3 * (time.process_time() - start) / count
+        return result
+
+    for number in range(-2, count):
+        index = number % len(records)
+        draws = rng.random(augment.NUM_DRAWS, np.float32)
+        varied = rng.random(jitter.NUM_DRAWS, np.float32)
+        record = timed("reading", lambda index=index: records[index])
+        cut = timed(
+            "cutting, unpacking",
+            lambda record=record, drawn=(draws, varied): sampler.cut(record, 0, *drawn),
+        )
+        timed("frames", lambda cut=cut: sampler.fill_frames(cut, blur, sharp))
+        timed(
+            "binning",
+            lambda cut=cut: fill_voxel_grids(cut.spikes, cut.exposure, grids),
+        )
+        if number < 0:  # memory is fetched and tables are made
+            times = dict.fromkeys(times, 0.0)
+    return times
 
 
 def main() -> None:
     """Prints clips a second of both, their ratio, and the parts of one clip."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=24, help="of a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch_size", type=int, default=1)
     options = parser.parse_args()
-    os.sched_setaffinity(0, {0})
+    cores = sorted(os.sched_getaffinity(0))
     settings = base.get_config("deblur").data.embedded.to_dict()
     settings.update(train_clips=8, test_clips=1)
-    sizes = {"num_frames": _FRAMES, "crop_size": _SIZE, "num_bins": _BINS}
     with tempfile.TemporaryDirectory() as folder:
         directory = prepare_embedded(folder, settings)
+        os.sched_setaffinity(0, cores[:1])
         ours, plain = [], []
-        for round_number in range(options.rounds):
-            batches = pipeline.train_batches(
-                directory, **sizes, batch_size=1, seed=round_number, start_step=0
-            )
-            ours.append(clips_per_second(batches, options.clips))
+        for seed in range(options.rounds):
+            batches = served_clips(directory, seed, options.batch_size)
+            ours.append(clips_per_second(batches, options.clips)[0])
             plain.append(
-                clips_per_second(plain_clips(directory, round_number), options.clips)
+                clips_per_second(plain_clips(directory, seed), options.clips)[0]
             )
-        records = open_split(directory, "train")
-        record, draws = records[0], np.full(augment.NUM_DRAWS, 0.3, np.float32)
-        reading = seconds_of(lambda: records[0])
-        cutting = seconds_of(lambda: augment.crop_record(record, draws, **sizes))
+            print(f"round {seed}: {ours[-1]:.2f} and {plain[-1]:.2f} clips/s")
+        parts = parts_of_a_clip(directory, options.clips)
+        os.sched_setaffinity(0, cores[:2])
+        batches = served_clips(directory, 0, options.batch_size)
+        both = clips_per_second(batches, options.clips)[1]
     fast, slow = statistics.median(ours), statistics.median(plain)
     print(
         f"pipeline {fast:.2f} clips/s, generator {slow:.2f} clips/s on one core: "
         f"{fast / slow:.2f} times as many"
     )
-    print(
-        f"of {1e3 / fast:.0f} ms for a clip: reading {1e3 * reading:.0f}, cutting "
-        f"{1e3 * cutting:.0f}, the rest (unpacking, binning, flips, copies) "
-        f"{1e3 * (1 / fast - reading - cutting):.0f}"
-    )
+    print(f"pipeline on {len(cores[:2])} cores, by the clock: {both:.2f} clips/s")
+    parts["batches, threads and the rest"] = 1e3 / fast - sum(parts.values())
+    print(f"of {1e3 / fast:.1f} ms for a clip:")
+    for part, milliseconds in parts.items():
+        print(f"  {milliseconds:5.1f} ms {part}")
 
 
 if __name__ == "__main__":
