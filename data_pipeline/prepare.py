@@ -3,6 +3,7 @@
     python -m data_pipeline.prepare --source=video --input=bikes.mp4 --output=DIR
     python -m data_pipeline.prepare --source=embedded --output=DIR
     python -m data_pipeline.prepare --source=spike_zoo --input=base --output=DIR
+    python -m data_pipeline.prepare --source=spikes --input=FILE_OR_FOLDER --output=DIR
     python -m data_pipeline.prepare --verify=DIR/spike_deblur/NAME/VERSION
 
 --layout=files writes what launch.py --mode=restore takes (DIR/blur and DIR/spikes.dat,

@@ -9,17 +9,23 @@ from data_pipeline.arguments import SentenceParser, read_paths, true_or_false
 from data_pipeline.camera_settings import CAMERA_OPTIONS
 from data_pipeline.choices import unknown_name
 from data_pipeline.sources import (
+    bss,
     dvd,
     embedded,
     gopro,
+    pku_stereo,
     reds,
     rsb,
     s_sdm,
     spike_zoo,
+    spikecv,
+    spikes,
     spk_gopro,
     spk_x4k,
     video_folder,
 )
+from data_pipeline.spike_dat import BIT_ORDERS
+from data_pipeline.spike_dat import LAYOUTS as SPIKE_LAYOUTS
 
 # Public data sets, each in the folder layout that its file describes.
 SPIKE_SETS = {
@@ -31,8 +37,11 @@ SPIKE_SETS = {
     "gopro": gopro.GOPRO,
     "dvd": dvd.DVD,
     "reds": reds.REDS,
+    "pku_stereo": pku_stereo.PKU_STEREO,
+    "bss": bss.BSS,
+    "spikecv": spikecv.SPIKECV,
 }
-SOURCES = ("embedded", "video", *SPIKE_SETS)
+SOURCES = ("embedded", "video", "spikes", *SPIKE_SETS)
 LAYOUTS = ("files", "records")
 
 # name -> (default, help). What a source does not take is refused for it. The cameras
@@ -59,7 +68,17 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "test_spike_height": (None, "spike pixels of its test split, where others"),
     "test_spike_width": (None, "spike pixels of its test split, where others"),
     "flip": (True, "whether its rows are stored bottom-up: true or false"),
-    "white_rate": (0.6, "spikes per spike frame at white"),
+    "white_rate": (
+        0.6,
+        "spikes per spike frame at white; 0 where it is to be measured",
+    ),
+    "window": (55, "spike frames that a sharp frame is reconstructed from"),
+    "dark_rate": (0.0, "spikes per spike frame without light; 0: left in"),
+    "spike_rate": (0.0, "spike frames per second; 0: not known"),
+    "spike_layout": ("plain", f"of a .dat: {', '.join(SPIKE_LAYOUTS)}"),
+    "spike_bit_order": ("little", f"of a .dat: {' or '.join(BIT_ORDERS)}"),
+    "spike_key": ("", "of the stream in an .npz or .h5 that holds several"),
+    "side": ("left", "of PKU-Spike-Stereo: left or right"),
     "blur_folder": ("blur_gamma", "of GoPro: blur_gamma, blur, or own (gopro)"),
     "frames_folder": ("orig", "of REDS: orig (120 a second) or sharp (24)"),
     "leave_out": ("", "sequences of a public data set, with commas between"),
@@ -91,7 +110,7 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     )
     parser.add_argument("--source", help=" or ".join(SOURCES))
     parser.add_argument(
-        "--input", help="video file, folder of videos or pictures, or public data set"
+        "--input", help="video, spike file, folder of either, or public data set"
     )
     parser.add_argument("--output", help="folder to write")
     parser.add_argument("--layout", help="files (default for video) or records")
@@ -185,6 +204,17 @@ def _check_applies(options: argparse.Namespace) -> None:
         if options.input is None:
             raise ValueError(
                 f"--source={options.source} needs --input, the folder of the data set."
+            )
+    elif options.source == "spikes":
+        if options.layout == "files":
+            raise ValueError(
+                "--source=spikes makes a data set to train on of a recording; it takes "
+                "--layout=records only."
+            )
+        takes = {*spikes.SETTINGS, *spikes.STORAGE, "test_clips", "trust_size"}
+        if options.input is None:
+            raise ValueError(
+                "--source=spikes needs --input, a spike file or a folder of them."
             )
     else:
         takes = set(video_folder.SETTINGS) | set(_RECORDS_ONLY)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from data_pipeline.prepare_options import SPIKE_SETS, chosen
 from data_pipeline.records import Record
-from data_pipeline.sources import embedded, spike_folders, video_folder
+from data_pipeline.sources import embedded, spike_folders, spikes, video_folder
 from data_pipeline.sources.spike_folders import ClipFiles, SpikeSet
 from data_pipeline.spike_deblur import Source, embedded_source
 from data_pipeline.stream_check import check_streams
@@ -30,6 +30,8 @@ def find_source(options: argparse.Namespace) -> tuple[Source, str]:
         return _embedded(options), ""
     if options.source in SPIKE_SETS:
         return _spike_set(options)
+    if options.source == "spikes":
+        return _spikes(options)
     return _video(options), ""
 
 
@@ -90,6 +92,45 @@ def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
         "in a row, or not where the layout has them."
     )
     return source, note if left else ""
+
+
+def _spikes(options: argparse.Namespace) -> tuple[Source, str]:
+    recordings = spikes.find_recordings(
+        options.input,
+        {name: getattr(options, option) for option, name in spikes.STORAGE.items()},
+        {name: getattr(options, name) for name in spikes.SETTINGS},
+    )
+    counts = [
+        spikes.check_recording(recording, trust_size=bool(options.trust_size))
+        for recording in tqdm(recordings, desc="Counting clips", unit="recording")
+    ]
+    clips, short = spikes.cut_recordings(recordings, counts, options.input)
+    splits = spike_folders.split_clips({"all": clips}, options.test_clips)
+    used = {recording.path: recording for recording in recordings}
+    source = Source(
+        name="spikes",
+        version=spikes.VERSION,
+        settings={
+            "test_clips": len(splits["test"]),
+            "recordings": [
+                {
+                    "file": _identity(recording.path),
+                    **recording.storage,
+                    **recording.settings,
+                }
+                for recording in recordings
+            ],
+        },
+        counts={split: len(chosen) for split, chosen in splits.items()},
+        make=spikes.RecordingClips(used, splits),
+    )
+    note = (
+        f"{len(short)} of {len(recordings)} recordings are shorter than a clip and in "
+        f"none; the first is {short[0]}."
+        if short
+        else ""
+    )
+    return source, note
 
 
 def _video(options: argparse.Namespace) -> Source:

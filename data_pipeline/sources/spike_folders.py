@@ -56,6 +56,7 @@ class SpikeSet:
         check: from the settings to checked ones; their table and above 0 where None.
         stream_size: from a .dat and the settings to the height and width of its spike
             frames; those of the settings where None.
+        finds_split: whether `find` is to tell 'train' from 'test' without such folders.
     """
 
     version: str
@@ -67,6 +68,7 @@ class SpikeSet:
     split_folders: tuple[str, str] = SPLITS
     check: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     stream_size: Callable[[Path, Mapping[str, Any]], tuple[int, int]] | None = None
+    finds_split: bool = False
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the settings as plain values.
@@ -121,8 +123,8 @@ def find_splits(
     """Finds the clips of a data set, of train and test where it has both.
 
     Returns:
-        'train' and 'test' -> clips where there are folders of these names; otherwise
-        'all' -> clips.
+        'train' and 'test' -> clips where there are folders of these names or the data
+        set is split in another way; otherwise 'all' -> clips.
 
     Raises:
         FileNotFoundError: there is no such folder, or a file of a clip is missing.
@@ -132,6 +134,8 @@ def find_splits(
     folder = Path(root)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+    if spike_set.finds_split:
+        return {split: spike_set.find(folder, split, settings) for split in SPLITS}
     parent = folder / spike_set.splits_in
     names = spike_set.split_folders
     there = [name for name in names if (parent / name).is_dir()]
@@ -162,7 +166,8 @@ def split_clips(
     if "all" not in found:
         if test_clips is not None:
             raise ValueError(
-                "The data set has its own train and test folders; leave test_clips out."
+                "The data set is split into train and test as it is; leave test_clips "
+                "out."
             )
         return dict(found)
     clips = found["all"]

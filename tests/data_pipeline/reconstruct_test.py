@@ -2,6 +2,7 @@
 
 import functools
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -163,7 +164,7 @@ def test_a_hot_pixel_behind_filters_gets_its_own_colour() -> None:
 
 
 @pytest.mark.parametrize(("part", "least"), [(2, 31.9), (3, 30.5)])
-def test_the_published_recordings(shared, part: int, least: float) -> None:
+def test_the_published_recordings(shared: Path, part: int, least: float) -> None:
     folder = shared / "data" / "s_reds"
     if not folder.is_dir():
         pytest.skip(f"the recordings are not there: {folder}")
