@@ -20,7 +20,8 @@ from data_pipeline.records import (
     rgb_from_spike,
 )
 from data_pipeline.rgb_camera import RgbCamera
-from data_pipeline.sensor import Sensor, SensorCameras, SensorMaps, draw_cameras
+from data_pipeline.sensor import Sensor, SensorMaps
+from data_pipeline.sensor_clip import SensorCameras, draw_cameras
 from data_pipeline.spike_camera import grey
 
 

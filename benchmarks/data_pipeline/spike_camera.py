@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from data_pipeline.sensor import simulate_sensor
+from data_pipeline.sensor_clip import simulate_sensor
 from data_pipeline.spike_camera import grey, simulate
 
 _LENGTH, _HEIGHT, _WIDTH = 97, 360, 640
