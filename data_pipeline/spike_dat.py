@@ -85,11 +85,7 @@ def count_frames(
     if size == 0:
         raise ValueError(f"{file} is empty; it holds no spike frame.")
     if size % frame:
-        fits = [
-            f"{h}x{w}" + ("" if name == "plain" else f" of layout {name!r}")
-            for h, w, name in _GEOMETRIES
-            if size % frame_bytes(h, w, layout=name) == 0
-        ]
+        fits = known_sizes(size)
         hint = f" It would fit {' or '.join(fits)}." if fits else ""
         raise ValueError(
             f"{file} has {size} bytes, which is not a whole number of {height}x{width} "
@@ -98,6 +94,15 @@ def count_frames(
             "is complete."
         )
     return size // frame
+
+
+def known_sizes(size: int) -> list[str]:
+    """Returns the sizes of cameras and public data sets that a .dat of `size` fits."""
+    return [
+        f"{height}x{width}" + ("" if name == "plain" else f" of layout {name!r}")
+        for height, width, name in _GEOMETRIES
+        if size and size % frame_bytes(height, width, layout=name) == 0
+    ]
 
 
 class SpikeDat:

@@ -13,7 +13,12 @@ import h5py
 import numpy as np
 
 from data_pipeline.choices import unknown_name
-from data_pipeline.spike_dat import SpikeDat, check_slice, without_header
+from data_pipeline.spike_dat import (
+    SpikeDat,
+    check_slice,
+    known_sizes,
+    without_header,
+)
 
 SUFFIXES = (".dat", ".npy", ".npz", ".h5", ".hdf5")
 _SHOWN = 5
@@ -64,9 +69,11 @@ def open_spikes(
         raise FileNotFoundError(f"There is no spike file {file}.")
     if suffix == ".dat":
         if height is None or width is None or flip is None:
+            fits = known_sizes(file.stat().st_size)
+            hint = f" Its size fits {' or '.join(fits)}." if fits else ""
             raise ValueError(
                 f"{file} does not say how it is to be read; give height, width and "
-                "flip, true where rows are stored bottom-up, as cameras do."
+                f"flip, true where rows are stored bottom-up, as cameras do.{hint}"
             )
         if key is not None:
             raise ValueError(f"{file} holds one stream without a name; leave key out.")

@@ -120,6 +120,15 @@ def test_what_is_no_stream_is_named(
         open_spikes(tmp_path / name, **options)[:]
 
 
+def test_a_dat_of_which_nothing_is_said_names_what_it_fits(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(bytes(3 * 250 * 400 // 8))
+    with pytest.raises(ValueError, match=r"cameras do\. Its size fits 250x400"):
+        open_spikes(tmp_path / "a.dat")
+    (tmp_path / "a.dat").write_bytes(b"abc")
+    with pytest.raises(ValueError, match=r"cameras do\.$"):
+        open_spikes(tmp_path / "a.dat")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_is_no_sequence_of_frames(tmp_path: Path, kind: str) -> None:
     path, options = write(tmp_path, kind, SPIKES)
