@@ -72,7 +72,7 @@ def find_clips(
     video, num_frames = footage_sets.video_settings(settings), settings["num_frames"]
     footage = [
         Footage(name, videos[name], VideoReader(videos[name]).shape)
-        for name in tqdm(chosen, desc=f"Reading {split} videos", unit="video")
+        for name in tqdm(chosen, desc=f"Reading {split}", unit="video", delay=2)
     ]
     footage_sets.require_long_enough(
         ((sequence, video) for sequence in footage), num_frames

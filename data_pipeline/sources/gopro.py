@@ -100,7 +100,7 @@ def find_clips(
     num_frames = settings["num_frames"]
     names = _sequences(root, split, settings)
     footage = []
-    for name in tqdm(names, desc=f"Looking at {split or 'all'}", unit="sequence"):
+    for name in tqdm(names, desc=f"Looking at {split}", unit="sequence", delay=2):
         sequence = sequence_of(name)
         found = footage_sets.picture_footage(
             name, root / "GOPRO_Large_all" / split / name, _LAYOUT
@@ -111,7 +111,7 @@ def find_clips(
         ((found, video[found.name]) for found in footage), num_frames
     )
     clips = []
-    for found in tqdm(footage, desc=f"Checking {split or 'all'}", unit="sequence"):
+    for found in tqdm(footage, desc=f"Checking {split}", unit="sequence", delay=2):
         own = footage_sets.cut_clips(found, video[found.name], num_frames)
         if settings["blur_folder"] != OWN:
             pictures = root / "GOPRO_Large" / split / found.name

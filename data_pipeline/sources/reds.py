@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.sources import footage_sets, video_folder
@@ -67,7 +69,8 @@ def find_clips(
     chosen = footage_sets.without_left_out(own, settings, folders)
     video, num_frames = footage_sets.video_settings(settings), settings["num_frames"]
     footage = [
-        footage_sets.picture_footage(name, folders[name], _LAYOUT) for name in chosen
+        footage_sets.picture_footage(name, folders[name], _LAYOUT)
+        for name in tqdm(chosen, desc=f"Looking at {split}", unit="sequence", delay=2)
     ]
     footage_sets.require_long_enough(
         ((sequence, video) for sequence in footage), num_frames

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from data_pipeline.exposure import MARGIN, check_odd_exposure, exposure_windows
 from data_pipeline.records import Record, pack_spikes
@@ -92,7 +93,7 @@ def find_clips(root: Path, split: str, settings: Mapping[str, Any]) -> list[Clip
     }
     clips = []
     groups = list_sequences({f"{k} folder": p for k, p in places.items()}, _LAYOUT)
-    for group in groups:
+    for group in tqdm(groups, desc=f"Looking at {split}", unit="group", delay=2):
         inside = {f"{kind} folder": place / group for kind, place in places.items()}
         for name in list_sequences(inside, _LAYOUT):
             folders = {kind: place / group / name for kind, place in places.items()}
