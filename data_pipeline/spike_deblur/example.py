@@ -60,7 +60,7 @@ def to_example(record: Record) -> bytes:
     return b"".join(_field(_FIRST, entries))
 
 
-def from_example(data: bytes) -> Record:
+def from_example(data: bytes | memoryview) -> Record:
     """Returns a record whose arrays lie in `data`, so they cannot be written to.
 
     Raises:

@@ -9,10 +9,12 @@ from typing import Any
 
 from array_record.python import array_record_module
 
+from data_pipeline.buffers import BufferPool
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.spike_deblur.example import from_example
 from data_pipeline.spike_deblur.manifest import check_size, read_manifest
+from data_pipeline.spike_deblur.mapped_shard import MappedShard
 from data_pipeline.spike_deblur.source import SPLITS
 
 _RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
@@ -46,8 +48,12 @@ class _Records(Sequence[Record]):
         self._directory = directory
         self._label = f"{directory} ({split})"
         self._files = [str(directory / shard["file"]) for shard in shards]
-        self._ends = list(itertools.accumulate(len(s["clips"]) for s in shards))
+        self._counts = [len(shard["clips"]) for shard in shards]
+        self._ends = list(itertools.accumulate(self._counts))
         self._reader = functools.lru_cache(maxsize=_OPEN_SHARDS)(_open_shard)
+        self._mapped = functools.lru_cache(maxsize=_OPEN_SHARDS)(self._map_shard)
+        self._buffers = BufferPool()
+        self._verified: set[int] = set()  # clips that were read with their hash
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -58,13 +64,23 @@ class _Records(Sequence[Record]):
         shard = bisect.bisect_right(self._ends, index)
         before = self._ends[shard - 1] if shard else 0
         try:
-            (data,) = self._reader(self._files[shard]).read([int(index) - before])
-            return from_example(data)
+            return from_example(self._read(shard, int(index) - before, int(index)))
         except Exception as error:
             raise ValueError(
                 f"Clip {index} of {self._label} cannot be read ({error}); delete "
                 f"{self._directory} and build it again."
             ) from error
+
+    def _read(self, shard: int, number: int, index: int) -> bytes | memoryview:
+        """Returns the bytes of a clip; the first time, its hash is looked at."""
+        if index in self._verified:
+            return self._mapped(shard).read(number)
+        (data,) = self._reader(self._files[shard]).read([number])
+        self._verified.add(index)
+        return data
+
+    def _map_shard(self, shard: int) -> MappedShard:
+        return MappedShard(self._files[shard], self._counts[shard], self._buffers)
 
 
 def _open_shard(path: str) -> Any:
