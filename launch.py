@@ -330,6 +330,22 @@ def _check(config: Any, *, for_training: bool) -> None:
                 "is for deblurring alone; take deblur or tiny."
             )
         label_parameters(_abstract_params(config), config.optimizer.groups)
+        _check_exposures(config)
+
+
+def _check_exposures(config: Any) -> None:
+    """Whether the spikes of the embedded clips can become what the model is given."""
+    from data_pipeline.exposure import MARGIN, exposure_windows
+
+    embedded = config.data.embedded
+    exposure = exposure_windows(
+        1, first_start=MARGIN, exposure=embedded.exposure, period=embedded.period
+    )
+    _spike_input(config).check_exposures(
+        exposure,
+        embedded.exposure + 2 * MARGIN,
+        source="with the present settings of data.spikes, a clip of data.embedded",
+    )
 
 
 def _abstract_params(config: Any) -> Any:

@@ -31,10 +31,14 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     config = _module(path).get_config(recipe)
     known = [key for key, _ in flat_items(base.get_config("tiny"))]
     for key, _ in flat_items(config):
-        # A group of parameters may be new; any other new key would be read by nothing.
-        if key not in known and not key.startswith("optimizer.factors."):
+        if not _is_known(key, known):
             raise ValueError(f"--config={path}: {unknown_key(key, known)}")
     return override(config, overrides)
+
+
+def _is_known(key: str, known: Sequence[str]) -> bool:
+    # A group of parameters may be new; any other new key would be read by nothing.
+    return key in known or key.startswith("optimizer.factors.")
 
 
 def _module(path: str) -> Any:
@@ -145,11 +149,14 @@ def read_config(path: Path) -> ConfigDict:
     if isinstance(values, Mapping) and "weights" in values:
         values = _with_defaults(values, path)
     found = dict(flat_items(values)) if isinstance(values, Mapping) else {}
-    missing = [k for k, _ in flat_items(base.get_config("tiny")) if k not in found]
+    known = [key for key, _ in flat_items(base.get_config("tiny"))]
+    missing = [key for key in known if key not in found]
     if missing:
+        old = [key for key in found if not _is_known(key, known)]
+        instead = f", and has others, such as {old[0]}" if old else ""
         raise ValueError(
-            f"{path} lacks {len(missing)} settings, such as {missing[0]}; use the "
-            "version of the code that wrote it, or train in another --workdir."
+            f"{path} lacks {len(missing)} settings, such as {missing[0]}{instead}; use "
+            "the version of the code that wrote it, or train in another --workdir."
         )
     return ConfigDict(values).lock()
 

@@ -52,6 +52,18 @@ def _elsewhere(tmp_path, monkeypatch):
             [f"--config={CROSS}:tiny", "--config.data.spikes.voxel.num_bins=12"],
             "a multiple of 8",
         ),
+        (
+            [f"--config={CROSS}:tiny", "--config.data.spikes.margin=17"],
+            "take a margin of 16 at most",
+        ),
+        (
+            [
+                f"--config={CROSS}:tiny",
+                "--config.data.spikes.representation=raw",
+                "--config.data.spikes.raw.num_frames=56",
+            ],
+            "56 spike frames around the middle of the exposure leave it",
+        ),
         ([f"--config={CROSS}:tiny", "--config.model.fusion=none"], "no parameter"),
         (
             [

@@ -143,6 +143,16 @@ def test_configuration_of_an_older_version_names_what_it_lacks(tmp_path):
         read_config(tmp_path / "config.json")
 
 
+def test_configuration_from_before_data_spikes_names_both(tmp_path):
+    config = load_config(CONFIG).to_dict()
+    del config["data"]["spikes"]
+    config["data"]["num_bins"] = 32
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    message = r"such as data\.spikes\..*, and has others, such as data\.num_bins; use"
+    with pytest.raises(ValueError, match=message):
+        read_config(tmp_path / "config.json")
+
+
 WEIGHTS = {
     "name": "vrt",
     "recipe": "006",
