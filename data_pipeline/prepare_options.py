@@ -28,7 +28,7 @@ from data_pipeline.spike_dat import BIT_ORDERS
 from data_pipeline.spike_dat import LAYOUTS as SPIKE_LAYOUTS
 
 # Public data sets, each in the folder layout that its file describes.
-SPIKE_SETS = {
+PUBLIC_SETS = {
     "spike_zoo": spike_zoo.SPIKE_ZOO,
     "spk_gopro": spk_gopro.SPK_GOPRO,
     "spk_x4k": spk_x4k.SPK_X4K,
@@ -41,7 +41,7 @@ SPIKE_SETS = {
     "bss": bss.BSS,
     "spikecv": spikecv.SPIKECV,
 }
-SOURCES = ("embedded", "video", "spikes", *SPIKE_SETS)
+SOURCES = ("embedded", "video", "spikes", *PUBLIC_SETS)
 LAYOUTS = ("files", "records")
 
 # name -> (default, help). What a source does not take is refused for it. The cameras
@@ -194,13 +194,13 @@ def _check_applies(options: argparse.Namespace) -> None:
         takes = set(embedded.SETTINGS)
         if options.input is not None:
             raise ValueError("--source=embedded brings its own pictures, not --input.")
-    elif options.source in SPIKE_SETS:
+    elif options.source in PUBLIC_SETS:
         if options.layout == "files":
             raise ValueError(
                 f"--source={options.source} is a data set to train on; it takes "
                 "--layout=records only."
             )
-        takes = {*SPIKE_SETS[options.source].settings, "test_clips", "trust_size"}
+        takes = {*PUBLIC_SETS[options.source].settings, "test_clips", "trust_size"}
         if options.input is None:
             raise ValueError(
                 f"--source={options.source} needs --input, the folder of the data set."

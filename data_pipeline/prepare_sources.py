@@ -10,10 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_pipeline.prepare_options import SPIKE_SETS, chosen
+from data_pipeline.prepare_options import PUBLIC_SETS, chosen
 from data_pipeline.records import Record
-from data_pipeline.sources import embedded, spike_folders, spikes, video_folder
-from data_pipeline.sources.spike_folders import ClipFiles, SpikeSet
+from data_pipeline.sources import embedded, public_set, spikes, video_folder
+from data_pipeline.sources.public_set import ClipFiles, PublicSet
 from data_pipeline.spike_deblur import Source, embedded_source
 from data_pipeline.stream_check import check_streams
 from data_pipeline.video_files import VideoReader, list_pictures
@@ -28,30 +28,30 @@ def find_source(options: argparse.Namespace) -> tuple[Source, str]:
     """
     if options.source == "embedded":
         return _embedded(options), ""
-    if options.source in SPIKE_SETS:
-        return _spike_set(options)
+    if options.source in PUBLIC_SETS:
+        return _public_set(options)
     if options.source == "spikes":
         return _spikes(options)
     return _video(options), ""
 
 
 @dataclasses.dataclass(frozen=True)
-class SpikeSetClips:
+class PublicSetClips:
     """Makes the clips of a public data set from their files.
 
     Attributes:
-        spike_set: the data set.
+        data_set: the data set.
         splits: split -> the files of its clips.
         settings: as the data set takes them.
     """
 
-    spike_set: SpikeSet
+    data_set: PublicSet
     splits: Mapping[str, Sequence[ClipFiles]]
     settings: Mapping[str, Any]
 
     def __call__(self, split: str, index: int) -> Record:
         """Makes a clip."""
-        return self.spike_set.make(self.splits[split][index], self.settings)
+        return self.data_set.make(self.splits[split][index], self.settings)
 
 
 def _embedded(options: argparse.Namespace) -> Source:
@@ -61,29 +61,29 @@ def _embedded(options: argparse.Namespace) -> Source:
     return embedded_source(settings)
 
 
-def _spike_set(options: argparse.Namespace) -> tuple[Source, str]:
-    spike_set = SPIKE_SETS[options.source]
-    given = {name: getattr(options, name) for name in spike_set.settings}
-    defaults = {**chosen(options, list(spike_set.settings)), **spike_set.defaults}
-    settings = spike_set.checked(
+def _public_set(options: argparse.Namespace) -> tuple[Source, str]:
+    data_set = PUBLIC_SETS[options.source]
+    given = {name: getattr(options, name) for name in data_set.settings}
+    defaults = {**chosen(options, list(data_set.settings)), **data_set.defaults}
+    settings = data_set.checked(
         {n: defaults[n] if v is None else v for n, v in given.items()}
     )
-    found = spike_folders.find_splits(spike_set, options.input, settings)
-    splits = spike_folders.split_clips(found, options.test_clips)
-    every = [clip for split in spike_folders.SPLITS for clip in splits[split]]
-    streams = spike_set.streams(every, settings)
+    found = public_set.find_splits(data_set, options.input, settings)
+    splits = public_set.split_clips(found, options.test_clips)
+    every = [clip for split in public_set.SPLITS for clip in splits[split]]
+    streams = data_set.streams(every, settings)
     for size, paths in streams.items():
         check_streams(paths, *size, trust_size=bool(options.trust_size))
     source = Source(
         name=options.source,
-        version=spike_set.version,
+        version=data_set.version,
         settings={
             **settings,
             "test_clips": len(splits["test"]),
-            "files": spike_folders.identity(options.input, every),
+            "files": public_set.identity(options.input, every),
         },
         counts={split: len(clips) for split, clips in splits.items()},
-        make=SpikeSetClips(spike_set, splits, settings),
+        make=PublicSetClips(data_set, splits, settings),
     )
     total = sum(1 for _ in Path(options.input).rglob("*.dat"))
     left = total - sum(len(paths) for paths in streams.values())
@@ -105,7 +105,7 @@ def _spikes(options: argparse.Namespace) -> tuple[Source, str]:
         for recording in tqdm(recordings, desc="Counting clips", unit="recording")
     ]
     clips, short = spikes.cut_recordings(recordings, counts, options.input)
-    splits = spike_folders.split_clips({"all": clips}, options.test_clips)
+    splits = public_set.split_clips({"all": clips}, options.test_clips)
     used = {recording.path: recording for recording in recordings}
     source = Source(
         name="spikes",

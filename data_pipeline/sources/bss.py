@@ -20,12 +20,8 @@ from typing import Any
 from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
-from data_pipeline.sources.spike_folders import (
-    GEOMETRY,
-    SpikeSet,
-    check_stream,
-    list_files,
-)
+from data_pipeline.sources.public_set import PublicSet
+from data_pipeline.sources.spike_folders import GEOMETRY, check_stream, list_files
 from data_pipeline.sources.spike_streams import (
     StreamClip,
     check_stream_settings,
@@ -120,6 +116,6 @@ def _check_config(path: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-BSS = SpikeSet(
+BSS = PublicSet(
     VERSION, SETTINGS, DEFAULTS, find_clips, make_clip, check=check_bss_settings
 )

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from data_pipeline.records import Record
 from data_pipeline.sources import footage_sets, video_folder
 from data_pipeline.sources.footage_sets import Footage, FootageClip
-from data_pipeline.sources.spike_folders import SpikeSet
+from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.video_files import VIDEOS, VideoReader
 
 SETTINGS = footage_sets.SETTINGS
@@ -128,13 +128,12 @@ def _videos(folder: Path) -> dict[str, Path]:
     return videos
 
 
-DVD = SpikeSet(
+DVD = PublicSet(
     f"1.{video_folder.VERSION}",
     SETTINGS,
     DEFAULTS,
     find_clips,
     make_clip,
-    splits_in=_FOLDER,
-    split_folders=("", ""),  # the names of the videos tell the splits
     check=check_dvd_settings,
+    finds_split=True,
 )

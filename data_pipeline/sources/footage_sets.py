@@ -14,7 +14,7 @@ from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources import video_folder
-from data_pipeline.sources.spike_folders import ClipFiles
+from data_pipeline.sources.public_set import ClipFiles
 from data_pipeline.video_files import FrameReader, list_pictures
 
 SETTINGS: dict[str, type] = {

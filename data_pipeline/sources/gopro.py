@@ -49,8 +49,8 @@ from data_pipeline.sources.gopro_frames import (
     GoproSequence,
     sequence_of,
 )
+from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_folders import (
-    SpikeSet,
     list_sequences,
     match_names,
     read_picture,
@@ -326,7 +326,7 @@ def _levels_off(picture: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(picture.astype(np.int16) - other).mean())
 
 
-GOPRO = SpikeSet(
+GOPRO = PublicSet(
     f"1.{video_folder.VERSION}",
     SETTINGS,
     DEFAULTS,

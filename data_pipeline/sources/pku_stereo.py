@@ -20,9 +20,9 @@ from typing import Any
 
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
+from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
-    SpikeSet,
     check_stream,
     list_files,
     list_sequences,
@@ -125,7 +125,7 @@ def check_stereo_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-PKU_STEREO = SpikeSet(
+PKU_STEREO = PublicSet(
     VERSION,
     SETTINGS,
     DEFAULTS,

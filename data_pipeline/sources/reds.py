@@ -30,7 +30,8 @@ from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.sources import footage_sets, video_folder
 from data_pipeline.sources.footage_sets import FootageClip
-from data_pipeline.sources.spike_folders import SpikeSet, list_sequences
+from data_pipeline.sources.public_set import PublicSet
+from data_pipeline.sources.spike_folders import list_sequences
 
 SETTINGS: dict[str, type] = {**footage_sets.SETTINGS, "frames_folder": str}
 DEFAULTS: dict[str, Any] = {
@@ -114,7 +115,7 @@ def check_reds_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-REDS = SpikeSet(
+REDS = PublicSet(
     f"1.{video_folder.VERSION}",
     SETTINGS,
     DEFAULTS,

@@ -19,11 +19,9 @@ import numpy as np
 
 from data_pipeline.exposure import check_odd_exposure
 from data_pipeline.records import UNKNOWN, Record
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, check_set_settings
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
-    ClipFiles,
-    SpikeSet,
-    check_set_settings,
     check_stream,
     list_files,
     list_sequences,
@@ -117,4 +115,4 @@ def _window(count: int, exposure: int) -> tuple[int, int]:
     return first, first + exposure
 
 
-RSB = SpikeSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)
+RSB = PublicSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)

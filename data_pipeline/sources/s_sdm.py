@@ -24,11 +24,9 @@ import numpy as np
 
 from data_pipeline.exposure import check_odd_exposure, exposure_windows
 from data_pipeline.records import Record
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, check_set_settings
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
-    ClipFiles,
-    SpikeSet,
-    check_set_settings,
     join_frames,
     list_sequences,
     match_exposures,
@@ -153,4 +151,4 @@ def check_sdm_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-S_SDM = SpikeSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)
+S_SDM = PublicSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)

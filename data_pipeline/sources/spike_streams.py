@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipeline.reconstruct import LEAST_SIZE
 from data_pipeline.settings import check_settings
-from data_pipeline.sources.spike_folders import ClipFiles
+from data_pipeline.sources.public_set import ClipFiles
 from data_pipeline.spike_triplets import (
     check_filters,
     check_triplet_settings,

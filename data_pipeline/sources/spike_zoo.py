@@ -23,11 +23,9 @@ import numpy as np
 from data_pipeline.exposure import check_odd_exposure
 from data_pipeline.records import Record, unpack_spikes
 from data_pipeline.rgb_camera import quantise
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, check_set_settings
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
-    ClipFiles,
-    SpikeSet,
-    check_set_settings,
     check_stream,
     list_files,
     match_names,
@@ -133,4 +131,4 @@ def _frame(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[None, ..., None], 3, axis=-1)
 
 
-SPIKE_ZOO = SpikeSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)
+SPIKE_ZOO = PublicSet("1", SETTINGS, DEFAULTS, find_clips, make_clip)

@@ -28,7 +28,7 @@ import yaml
 from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
-from data_pipeline.sources.spike_folders import SpikeSet
+from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_streams import (
     StreamClip,
     check_size,
@@ -244,7 +244,7 @@ def _in_order(path: Path) -> tuple[list[str], int, str]:
     return [*path.parent.parts], number, path.stem
 
 
-SPIKECV = SpikeSet(
+SPIKECV = PublicSet(
     VERSION,
     SETTINGS,
     DEFAULTS,

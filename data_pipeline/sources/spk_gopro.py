@@ -35,11 +35,9 @@ from data_pipeline.choices import unknown_name
 from data_pipeline.exposure import MARGIN, exposure_windows
 from data_pipeline.records import Record
 from data_pipeline.sources.gopro_frames import FRAMES_PER_SECOND, sequence_of
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, check_set_settings
 from data_pipeline.sources.spike_folders import (
     GEOMETRY,
-    ClipFiles,
-    SpikeSet,
-    check_set_settings,
     join_frames,
     list_sequences,
     match_exposures,
@@ -161,6 +159,6 @@ def check_gopro_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-SPK_GOPRO = SpikeSet(
+SPK_GOPRO = PublicSet(
     "2", SETTINGS, DEFAULTS, find_clips, make_clip, splits_in="GOPRO_Large"
 )

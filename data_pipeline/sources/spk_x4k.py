@@ -30,10 +30,8 @@ from tqdm import tqdm
 
 from data_pipeline.exposure import MARGIN, check_odd_exposure, exposure_windows
 from data_pipeline.records import Record, pack_spikes
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, check_set_settings
 from data_pipeline.sources.spike_folders import (
-    ClipFiles,
-    SpikeSet,
-    check_set_settings,
     join_frames,
     list_files,
     list_sequences,
@@ -247,7 +245,7 @@ def _by_number(folder: Path) -> dict[int, Path]:
     return {frame_number(picture): picture for picture in pictures.values()}
 
 
-SPK_X4K = SpikeSet(
+SPK_X4K = PublicSet(
     "1",
     SETTINGS,
     DEFAULTS,

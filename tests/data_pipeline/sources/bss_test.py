@@ -9,7 +9,7 @@ import pytest
 
 from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.bss import BSS, DEFAULTS
-from data_pipeline.sources.spike_folders import find_splits
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.spike_dat import write_dat
 from moving_scene import GAIN, moving_light, record_spikes
 from public_sets import Prepare

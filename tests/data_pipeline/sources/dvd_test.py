@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.sources.dvd import DEFAULTS, DVD, TEST, check_dvd_settings
-from data_pipeline.sources.spike_folders import find_splits
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.video_files import read_video, write_video
 from public_sets import Prepare
 

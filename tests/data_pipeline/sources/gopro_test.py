@@ -10,7 +10,7 @@ import pytest
 from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.gopro import DEFAULTS, GOPRO, check_gopro_settings
-from data_pipeline.sources.spike_folders import find_splits
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.sources.video_folder import SETTINGS as VIDEO
 from data_pipeline.spike_camera import grey
 from data_pipeline.spike_input import SpikeInput

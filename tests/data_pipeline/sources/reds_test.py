@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data_pipeline.records import unpack_spikes
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.sources.reds import DEFAULTS, REDS, check_reds_settings
-from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_camera import grey
 from public_sets import Prepare
 

@@ -9,8 +9,8 @@ import pytest
 
 from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.sources.s_sdm import DEFAULTS, S_SDM, check_sdm_settings
-from data_pipeline.sources.spike_folders import find_splits
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
 from data_pipeline.spike_input import SpikeInput

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.records import unpack_spikes
-from data_pipeline.sources import spike_folders
+from data_pipeline.sources import public_set
 from data_pipeline.sources.spike_zoo import DEFAULTS, SPIKE_ZOO
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
@@ -169,7 +169,7 @@ def test_mistakes_are_one_sentence_and_no_data_set(
 def test_a_broken_picture_stops_the_build(base: Path, tmp_path: Path) -> None:
     (base / "test" / "gt" / "c.png").write_bytes(b"no picture")
     settings = DEFAULTS | SMALL
-    found = spike_folders.find_splits(SPIKE_ZOO, base, settings)
+    found = public_set.find_splits(SPIKE_ZOO, base, settings)
     with pytest.raises(ValueError, match="cannot be read"):
         SPIKE_ZOO.make(found["test"][0], settings)
     assert run(base, tmp_path / "out") == 2
@@ -178,6 +178,6 @@ def test_a_broken_picture_stops_the_build(base: Path, tmp_path: Path) -> None:
 
 def test_one_clip_cannot_be_split(tmp_path: Path) -> None:
     write_clip(tmp_path / "s", tmp_path / "s", "only", scene(0))
-    found = spike_folders.find_splits(SPIKE_ZOO, tmp_path / "s", DEFAULTS | SMALL)
+    found = public_set.find_splits(SPIKE_ZOO, tmp_path / "s", DEFAULTS | SMALL)
     with pytest.raises(ValueError, match=r"gives 1 clip"):
-        spike_folders.split_clips(found, None)
+        public_set.split_clips(found, None)

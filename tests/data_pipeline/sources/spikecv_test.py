@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.records import unpack_spikes
-from data_pipeline.sources.spike_folders import find_splits
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.sources.spikecv import DEFAULTS, SPIKECV, read_attributes
 from data_pipeline.spike_dat import write_dat
 from moving_scene import moving_light, record_spikes

@@ -10,7 +10,7 @@ import pytest
 from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.gopro_frames import sequence_of
-from data_pipeline.sources.spike_folders import find_splits
+from data_pipeline.sources.public_set import find_splits
 from data_pipeline.sources.spk_gopro import DEFAULTS, SPK_GOPRO
 from data_pipeline.spike_camera import SpikeCamera
 from data_pipeline.spike_dat import write_dat
