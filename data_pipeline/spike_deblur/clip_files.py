@@ -1,11 +1,10 @@
 """Clips on their way into a data set: each made once, checked, and kept in a file."""
 
-import os
-import uuid
 from pathlib import Path
 
 import cv2
 
+from data_pipeline.atomic import write_whole
 from data_pipeline.records import check_record
 from data_pipeline.spike_deblur.example import to_example
 from data_pipeline.spike_deblur.layout import CLIPS, clip_file
@@ -23,14 +22,7 @@ def finish_clip(source: Source, unfinished: Path, split: str, index: int) -> Non
     cv2.setNumThreads(1)
     record = source.make(split, index)
     check_record(record)
-    target = clip_file(unfinished, split, index)
-    # Another machine may make the same clip, where Beam tries it twice.
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(to_example(record))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(clip_file(unfinished, split, index), to_example(record))
 
 
 def finished_clips(unfinished: Path, split: str) -> set[int]:

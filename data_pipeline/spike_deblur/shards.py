@@ -15,6 +15,7 @@ from typing import Any
 
 from array_record.python import array_record_module
 
+from data_pipeline.atomic import write_whole
 from data_pipeline.spike_deblur.example import from_example
 from data_pipeline.spike_deblur.layout import (
     clip_file,
@@ -126,9 +127,7 @@ def _write(path: Path, unfinished: Path, plan: ShardPlan) -> None:
     _flush(path)
     # Before the shard has its name: it counts as finished, so its facts must be there.
     target = facts_file(unfinished, plan.split, plan.number)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(facts))
-    os.replace(temporary, target)
+    write_whole(target, json.dumps(facts).encode())
 
 
 def _write_clips(path: Path, unfinished: Path, plan: ShardPlan) -> list[dict[str, Any]]:

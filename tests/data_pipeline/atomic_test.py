@@ -1,11 +1,17 @@
 """Files and folders appear whole, or not at all."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from data_pipeline.atomic import new_file, new_folder, require_writable
+from data_pipeline.atomic import (
+    new_file,
+    new_folder,
+    require_writable,
+    write_whole,
+)
 
 
 def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -18,6 +24,26 @@ def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) ->
     with new_file(target) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_bytes_that_many_write_at_once_are_those_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.bin"
+    written = [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: write_whole(target, data), written))
+    assert target.read_bytes() in written
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = target.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(target, b"new")
+    assert target.read_bytes() == kept
     assert list(tmp_path.iterdir()) == [target]
 
 
