@@ -58,14 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             where = _records(options)
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"prepare: {' '.join([str(error), *_notes(error)])}", file=sys.stderr)
-        return 2
+        code, said = 2, f"prepare: {' '.join([str(error), *_notes(error)])}"
     except KeyboardInterrupt as error:
         left = _notes(error) or ["Nothing unfinished was left."]
-        print(f"prepare: stopped. {' '.join(left)}", file=sys.stderr)
-        return 130
-    print(where)
-    return 0
+        code, said = 130, f"prepare: stopped. {' '.join(left)}"
+    else:
+        print(where)
+        return 0
+    # Only now, when the error and the loops that it left are gone, are the bars of these
+    # closed, and what is printed begins a line.
+    print(said, file=sys.stderr)
+    return code
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -58,13 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 folder / "stream.mp4", scene, view, step=options.step, fps=options.fps
             )
     except (ValueError, OSError) as error:
-        print(f"view: {error}", file=sys.stderr)
-        return 2
+        code, said = 2, f"view: {error}"
     except KeyboardInterrupt:
-        print("view: stopped; nothing unfinished was left.", file=sys.stderr)
-        return 130
-    print(output)
-    return 0
+        code, said = 130, "view: stopped; nothing unfinished was left."
+    else:
+        print(output)
+        return 0
+    # Only now, when the error and the loops that it left are gone, are the bars of these
+    # closed, and what is printed begins a line.
+    print(said, file=sys.stderr)
+    return code
 
 
 def write_stream(

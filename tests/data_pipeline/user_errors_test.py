@@ -111,6 +111,14 @@ def run_prepare_set(*arguments: str) -> int:
     return prepare.main([*command, *arguments])
 
 
+def run_prepare_spikes(*arguments: str) -> int:
+    """A data set of the recording alone: blurred and sharp frames from its spikes."""
+    short = ["--exposure=21", "--period=25", "--window=11", "--num_frames=1"]
+    given = [a for a in short if a.split("=")[0] not in str(arguments)]
+    command = ["--source=spikes", "--input=rec/spikes.dat", "--output=out", *given]
+    return prepare.main([*command, *arguments])
+
+
 def run_prepare_video(*arguments: str, source: str = "rec/blur") -> int:
     return prepare.main(
         ["--source=video", f"--input={source}", "--output=out", *arguments]
@@ -145,10 +153,17 @@ def check_recording(folder: Path, capsys: Any, *said: str) -> None:
     refuses(folder, capsys, run_restore, *said, program="launch.py: error: ")
 
 
+def check_stream(folder: Path, capsys: Any, *said: str) -> None:
+    """The same sentence from all that reads rec/spikes.dat, with its frames or not."""
+    check_recording(folder, capsys, *said)
+    refuses(folder, capsys, run_prepare_spikes, *said, program="prepare: ")
+
+
 def test_nothing_is_wrong_with_these_files(folder: Path) -> None:
     assert run_restore() == 0
     assert view.main(["rec", "--output=sheet"]) == 0
     assert run_prepare_set("--output=built") == 0
+    assert run_prepare_spikes("--output=triplets") == 0
 
 
 def test_bytes_that_are_no_whole_number_of_spike_frames(
@@ -158,7 +173,7 @@ def test_bytes_that_are_no_whole_number_of_spike_frames(
     for change in (content + b"\0", content[:-100], content[:50]):
         Path("rec/spikes.dat").write_bytes(change)
         said = f"spikes.dat has {len(change)} bytes, which is not a whole number"
-        check_recording(folder, capsys, said, "176 bytes")
+        check_stream(folder, capsys, said, "176 bytes")
         Path("set/spike/2_key_id60.dat").write_bytes(change)
         said = said.replace("spikes.dat", "2_key_id60.dat")
         refuses(folder, capsys, run_prepare_set, said, program="prepare: ")
@@ -166,7 +181,7 @@ def test_bytes_that_are_no_whole_number_of_spike_frames(
 
 def test_an_empty_file(folder: Path, capsys: Any) -> None:
     Path("rec/spikes.dat").write_bytes(b"")
-    check_recording(folder, capsys, "spikes.dat is empty")
+    check_stream(folder, capsys, "spikes.dat is empty")
 
 
 def test_bits_in_the_last_partial_byte(folder: Path, capsys: Any) -> None:
@@ -206,6 +221,10 @@ def test_swapped_height_and_width(folder: Path, capsys: Any) -> None:
         return run_restore(*facts, "--exposure=0,9,30", *more, source="turned")
 
     refuses(folder, capsys, restore, said, program="launch.py: error: ")
+    alone = lambda: run_prepare_spikes(  # noqa: E731
+        "--spike_height=44", "--spike_width=32", "--flip=true"
+    )
+    refuses(folder, capsys, alone, said, program="prepare: ")
     build = lambda: run_prepare_set("--spike_height=44", "--spike_width=32")  # noqa: E731
     for name in ("1", "2"):
         picture = cv2.imread(f"set/gt/{name}_key_id60.png")
@@ -220,7 +239,7 @@ def test_swapped_height_and_width(folder: Path, capsys: Any) -> None:
 def test_a_stream_without_a_spike(folder: Path, capsys: Any) -> None:
     put("rec/spikes.dat", np.zeros_like(SPIKES))
     said = f"spikes.dat holds no spike in any of its {COUNT} spike frames"
-    check_recording(folder, capsys, said)
+    check_stream(folder, capsys, said)
     np.save("dark.npy", np.zeros_like(SPIKES))
     look = lambda: run_view(path="dark.npy")  # noqa: E731
     refuses(folder, capsys, look, "dark.npy holds no spike", program="view: ")
@@ -247,6 +266,8 @@ def test_a_stream_shorter_than_an_exposure(folder: Path, capsys: Any) -> None:
     long = lambda: run_restore("--exposure=0,121,130")  # noqa: E731
     put("rec/spikes.dat", SPIKES)
     refuses(folder, capsys, long, "holds 120 spike", program="launch.py: error: ")
+    long = lambda: run_prepare_spikes("--exposure=121", "--period=130")  # noqa: E731
+    refuses(folder, capsys, long, "spikes.dat", "exposure=121", program="prepare: ")
     long = lambda: run_prepare_set("--exposure=121")  # noqa: E731
     refuses(folder, capsys, long, "key_id60.dat", "121", program="prepare: ")
 
@@ -294,7 +315,7 @@ def test_a_json_that_is_none(folder: Path, capsys: Any) -> None:
         ('{"height": NaN}', "it holds height"),
     ):
         Path("rec/spikes.json").write_text(text)
-        check_recording(folder, capsys, said)
+        check_stream(folder, capsys, said)
 
 
 def test_footage_that_is_no_number(folder: Path, capsys: Any) -> None:

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import spike_dat, view
+from data_pipeline import spike_dat, stream_sheet, view
 from data_pipeline.prepare import main as prepare
 from data_pipeline.scene import Scene, open_scene
 from data_pipeline.spike_camera import simulate
+from data_pipeline.spike_dat import SpikeDat
 from data_pipeline.stream_sheet import choose_view, overlay, save_sheet
 from data_pipeline.video_files import read_video, write_video
 
@@ -150,6 +151,35 @@ def test_a_scene_of_unknown_alignment_is_shown_without_overlay(folder: Path) -> 
     assert (folder / "sheet.png").is_file()
     with pytest.raises(ValueError, match="does not say how its spikes lie"):
         overlay(scene, 0)
+
+
+def test_of_50_gb_only_samples_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_sheet, "_LONGEST_MEAN", 2**24)
+    monkeypatch.setattr(stream_sheet, "_COUNTED", 2**25)
+    with (folder / "long.dat").open("wb") as file:
+        file.truncate(4_000_000 * 12_500)
+        file.seek(2_000_000 * 12_500)
+        file.write(b"\x05" * 12_500 * 40)
+    read = []
+    slice_of = SpikeDat.__getitem__
+
+    def counted(stream: SpikeDat, key: slice) -> np.ndarray:
+        window = slice_of(stream, key)
+        read.append(len(window))
+        return window
+
+    monkeypatch.setattr(SpikeDat, "__getitem__", counted)
+    size = ["--height=250", "--width=400", "--flip=true", "--step=400000"]
+    assert view.main(["long.dat", *size, "--output=v"]) == 0
+    assert sum(read) < 50_000  # of 4 million
+    scene = open_scene(folder / "long.dat", height=250, width=400, flip=True)
+    chosen = choose_view(scene, center=None, short=9, long=None, row=None)
+    start, end = chosen.long
+    assert start < 2_000_000 < end and end - start <= 2**24 // 100_000 + 1
+    asked = choose_view(scene, center=None, short=9, long=3_000_001, row=None)
+    assert asked.long == (500_000, 3_500_001)
 
 
 def test_names_are_shown_as_they_are_and_links_followed(folder: Path) -> None:
