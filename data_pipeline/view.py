@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(output)
         return 0
-    # Only now, when the error and the loops that it left are gone, are the bars of these
-    # closed, and what is printed begins a line.
+    # Only now, when the error and the loops that it left are gone, are their bars
+    # closed, and what is printed begins a line of its own.
     print(said, file=sys.stderr)
     return code
 
