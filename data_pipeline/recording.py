@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from data_pipeline import spike_sidecar
 from data_pipeline.exposure import exposure_windows
@@ -26,8 +27,8 @@ _FLAGS = {
 
 
 _FRAMES_AT_ONCE = 4
-# Noise maps are estimated from so many spike frames: of a sensor in the dark most pixels
-# fire 18 times in them. More would take longer and change little.
+# Noise maps are estimated from so many spike frames, in which most pixels of a sensor
+# in the dark fire 18 times. More would take longer and change little.
 _MAP_FRAMES = 4096
 _PART = 64  # spike frames that are unpacked at once for them
 
@@ -56,6 +57,7 @@ class Recording:
         width: int,
         spike_input: SpikeInput,
         blur: Frames | None = None,
+        spike_scale: int | None = None,
         spike_height: int | None = None,
         spike_width: int | None = None,
         flip: bool | None = None,
@@ -75,6 +77,8 @@ class Recording:
             width: of the RGB video, in pixels.
             spike_input: what becomes of the spikes.
             blur: the RGB video, where the gain is matched: one gain for all of it.
+            spike_scale: RGB pixels per spike pixel that the model was trained for;
+                None takes any.
             spike_height: spike pixels.
             spike_width: spike pixels.
             flip: whether the file stores the rows bottom-up, as cameras do.
@@ -105,6 +109,7 @@ class Recording:
         facts = _facts(dat_path, given)
         size = (facts["height"], facts["width"])
         _check_scale(size, (height, width))
+        _check_trained(dat_path, height // size[0], spike_scale)
         self._windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
         self._stream = SpikeDat(
             dat_path,
@@ -157,9 +162,8 @@ class Recording:
         last = int(np.ceil(self._windows[-1, 1])) + self._input.margin
         spare = max(last - first - _MAP_FRAMES, 0)
         first, last = first + spare // 2, last - (spare - spare // 2)
-        parts = (
-            self._stream[at : min(at + _PART, last)] for at in range(first, last, _PART)
-        )
+        starts = tqdm(range(first, last, _PART), desc="mapping the noise", delay=2)
+        parts = (self._stream[at : min(at + _PART, last)] for at in starts)
         return maps_of_rate(long_rate_of_parts(parts))
 
     def _match_gain(self, blur: Frames | None, transfer: str) -> float:
@@ -170,7 +174,8 @@ class Recording:
                 "with the blurred video, which is missing."
             )
         product = energy = 0.0
-        for start in range(0, len(self._windows), _FRAMES_AT_ONCE):
+        starts = range(0, len(self._windows), _FRAMES_AT_ONCE)
+        for start in tqdm(starts, desc="matching the gain", delay=2):
             some = slice(start, start + _FRAMES_AT_ONCE)
             rates = [
                 next(self._input.rates(spikes, window, maps=self._maps))
@@ -214,6 +219,15 @@ def _check_scale(spike_size: tuple[int, int], size: tuple[int, int]) -> None:
             f"The spikes are {height}x{width} (height x width) and the video is "
             f"{size[0]}x{size[1]}; the video must be 1, 2 or 4 times as high and as "
             f"wide as the spikes.{swapped}"
+        )
+
+
+def _check_trained(dat_path: str | Path, found: int, trained: int | None) -> None:
+    if trained not in (None, found):
+        raise ValueError(
+            f"one spike pixel of {dat_path} covers {found} RGB pixels each way, but "
+            f"the model was trained for {trained}; train one with "
+            f"--config.data.embedded.spike_scale={found}, or resize the video."
         )
 
 

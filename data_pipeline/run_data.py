@@ -101,20 +101,13 @@ def open_recording(
         ValueError: the spikes do not fit the video, or not the model.
     """
     frames, height, width = shape[:3]
-    spikes = Recording(
+    return Recording(
         path,
         num_frames=frames,
         height=height,
         width=width,
         spike_input=spike_input,
         blur=video,
+        spike_scale=spike_scale,
         **facts,
     )
-    found = height // spikes.shape[2]
-    if found != spike_scale:
-        raise ValueError(
-            f"one spike pixel of {path} covers {found} RGB pixels each way, but the "
-            f"model was trained for {spike_scale}; train one with "
-            f"--config.data.embedded.spike_scale={found}, or resize the video."
-        )
-    return spikes
