@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data_pipeline import filter_phase
 from data_pipeline.jitter import Shift
-from data_pipeline.orientation import Orientation
+from data_pipeline.orientation import UPRIGHT, Orientation
 from data_pipeline.records import Record, middle_sharp, packed_width
 
 NUM_DRAWS = 6  # first frame, top, left, mirror, upside down, transpose
@@ -33,9 +34,18 @@ def draw(seed: int, position: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([NUM_DRAWS], seed=key)
 
 
-def draw_orientation(draws: np.ndarray) -> Orientation:
-    """Returns the orientation that the last three of NUM_DRAWS `draws` choose."""
-    return Orientation(*(bool(value < 0.5) for value in draws[3:6]))
+def draw_orientation(
+    draws: np.ndarray, record: Record, *, crop_size: int
+) -> Orientation:
+    """Returns the orientation that the last three of NUM_DRAWS `draws` choose.
+
+    Behind colour filters a crop as large as the clip stays as it is where turning it
+    would change its filters.
+    """
+    orientation = Orientation(*(bool(value < 0.5) for value in draws[3:6]))
+    size, room = _room(record, crop_size)
+    fits = filter_phase.fits(record["cfa"], orientation, size, room)
+    return orientation if fits else UPRIGHT
 
 
 def crop_record(
@@ -63,11 +73,9 @@ def crop_record(
     """
     check_fits(record, num_frames=num_frames, crop_size=crop_size, margin=margin)
     scale = int(record["spike_scale"])
-    total, height, width = record["blur"].shape[:3]
-    first = _pick(draws[0], total - num_frames + 1)
+    first = _pick(draws[0], len(record["blur"]) - num_frames + 1)
     # Steps of one spike pixel, so that both modalities are cut at the same place.
-    row = _pick(draws[1], (height - crop_size) // scale + 1)
-    column = _pick(draws[2], (width - crop_size) // scale + 1)
+    (row, column), spikes_at = _places(record, draws, crop_size=crop_size, shift=shift)
     frames = slice(first, first + num_frames)
     area = (
         frames,
@@ -75,8 +83,7 @@ def crop_record(
         slice(column * scale, column * scale + crop_size),
     )
     size = crop_size // scale
-    row = min(max(row + shift.down, 0), height // scale - size)
-    column = min(max(column + shift.right, 0), width // scale - size)
+    row, column = spikes_at
     exposure = record["exposure"][frames].astype(np.float64)
     room = len(record["spikes"]) - margin - np.ceil(exposure.max())
     later = min(max(shift.later, margin - np.floor(exposure.min())), room)
@@ -90,6 +97,38 @@ def crop_record(
         exposure=exposure,
         place=(row, column),
     )
+
+
+def _room(record: Record, crop_size: int) -> tuple[int, tuple[int, int]]:
+    """A crop's size, and how much higher and wider the record is, in spike pixels."""
+    scale = int(record["spike_scale"])
+    height, width = record["blur"].shape[1:3]
+    return crop_size // scale, (
+        (height - crop_size) // scale,
+        (width - crop_size) // scale,
+    )
+
+
+def _places(
+    record: Record, draws: np.ndarray, *, crop_size: int, shift: Shift
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the frames are cut, row and column in spike pixels, and the spikes."""
+    size, room = _room(record, crop_size)
+    moves = (shift.down, shift.right)
+    if record["cfa"] == "none":
+        starts = tuple(
+            _pick(share, last + 1) for share, last in zip(draws[1:3], room, strict=True)
+        )
+        moved = tuple(
+            min(max(start + move, 0), last)
+            for start, move, last in zip(starts, moves, room, strict=True)
+        )
+    else:
+        orientation = draw_orientation(draws, record, crop_size=crop_size)
+        phase = filter_phase.crop_phase(record["cfa"], orientation, size)
+        starts = tuple(map(filter_phase.place, draws[1:3], room, phase))
+        moved = tuple(map(filter_phase.shifted, starts, moves, room, phase))
+    return (starts[0], starts[1]), (moved[0], moved[1])
 
 
 def cut_windows(

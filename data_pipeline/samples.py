@@ -152,7 +152,9 @@ class Sampler:
             margin=self._spike_input.margin,
             shift=jitters.draw_shift(jitter, jitter_draws),
         )
-        orientation = augment.draw_orientation(draws)
+        orientation = augment.draw_orientation(
+            draws, record, crop_size=self._crop_size
+        )
         spikes = unpack_oriented(crop.spikes, self._spike_size, orientation)
         exposure = crop.exposure
         factor = jitters.draw_threshold(jitter, jitter_draws)

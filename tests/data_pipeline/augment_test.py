@@ -38,7 +38,7 @@ def moving_dot(spike_scale: int) -> Record:
 
 def augmented(record: Record, draws: np.ndarray, *, crop_size: int) -> dict[str, Any]:
     crop = augment.crop_record(record, draws, num_frames=3, crop_size=crop_size)
-    orientation = augment.draw_orientation(draws)
+    orientation = augment.draw_orientation(draws, record, crop_size=crop_size)
     size = crop_size // int(record["spike_scale"])
     spikes = unpack_oriented(crop.spikes, size, orientation)
     grids = np.empty((3, 5, size, size), np.float32)
