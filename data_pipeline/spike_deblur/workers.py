@@ -48,13 +48,15 @@ def make_clips(
     """
     waiting = iter(clips)
     done: queue.SimpleQueue[tuple[Clip, Future[None]]] = queue.SimpleQueue()
-    processes = [_start(source, unfinished, lock) for _ in range(workers)]
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    for process in processes:
-        idle.put(process)
+    processes: list[subprocess.Popen[bytes]] = []
     pool = ThreadPoolExecutor(workers)
     running = 0
     try:
+        for _ in range(workers):
+            processes.append(_start(lock))
+            _send(processes[-1], (source, unfinished.resolve()))
+            idle.put(processes[-1])
         while True:
             for clip in _take(waiting, workers - running):
                 future = pool.submit(_finish, idle, clip)
@@ -81,27 +83,31 @@ def _take(waiting: Iterator[Clip], count: int) -> Iterator[Clip]:
         yield clip
 
 
-def _start(source: Source, unfinished: Path, lock: int) -> "subprocess.Popen[bytes]":
+def _start(lock: int) -> "subprocess.Popen[bytes]":
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "data_pipeline.spike_deblur.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pass_fds=[lock],
         env=os.environ | {"PYTHONPATH": paths},
     )
+
+
+def _send(process: "subprocess.Popen[bytes]", request: Any) -> None:
+    data = pickle.dumps(request)
     assert process.stdin is not None
-    pickle.dump((source, unfinished.resolve()), process.stdin)
-    process.stdin.flush()
-    return process
+    # Whether a worker is still there shows when it should answer.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(data)
+        process.stdin.flush()
 
 
 def _finish(idle: Any, clip: Clip) -> None:
     """Has an idle worker finish a clip; raises the error that it met."""
     process = idle.get()
     try:
-        pickle.dump(clip, process.stdin)
-        process.stdin.flush()
+        _send(process, clip)
         error = pickle.load(process.stdout)
     except (EOFError, OSError, pickle.UnpicklingError):
         code = process.wait()

@@ -32,19 +32,22 @@ def command(settings: dict[str, Any], output: Path, *more: str) -> list[str]:
     return [*start, f"--output={output}", *arguments, *more]
 
 
-def clip_files(output: Path) -> dict[str, int]:
-    """The finished clips of an unfinished build, and when each was written."""
-    found = output.glob("spike_deblur/*/incomplete/clips/[!.]*")
-    return {path.name: path.stat().st_mtime_ns for path in found}
+def clip_files(output: Path) -> list[Path]:
+    """The finished clips of an unfinished build."""
+    return list(output.glob("spike_deblur/*/incomplete/clips/[!.]*"))
+
+
+def wait_for_clips(output: Path, clips: int, process: Any) -> None:
+    deadline = time.monotonic() + 120
+    while len(clip_files(output)) < clips:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def kill_once_there_are(output: Path, clips: int, process: Any) -> None:
     """Kills a build with SIGKILL, which nothing can catch."""
     try:
-        deadline = time.monotonic() + 120
-        while len(clip_files(output)) < clips:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_for_clips(output, clips, process)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -79,6 +82,29 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(
     )
     assert files(killed) == files(whole)
     assert len(files(whole)) == 6
+
+
+def test_an_interrupted_build_says_what_is_kept_and_leaves_no_worker(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = settings | {"train_clips": 40, "num_frames": 6}
+    process = subprocess.Popen(
+        command(settings, tmp_path, "--workers=2"),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_clips(tmp_path, 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
+    shown = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert re.search(
+        r"stopped\. \d+ of 42 clips are finished and kept; the same", shown
+    )
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_a_build_killed_before_any_of_its_file_operations_goes_on(
