@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_pipeline import pipeline
 from data_pipeline.records import unpack_spikes
 from data_pipeline.sources.bss import BSS, DEFAULTS
 from data_pipeline.sources.public_set import find_splits
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from moving_scene import GAIN, moving_light, record_spikes
 from public_sets import Prepare
 
@@ -92,6 +94,26 @@ def test_it_is_built(root: Path, tmp_path: Path) -> None:
     ((train,), (test,)) = (built(tmp_path / "out", s) for s in ("train", "test"))
     assert (train["name"], test["name"]) == ("fan-00000", "water-00000")
     assert train["blur"].shape == (1, 40, 40, 3)
+    (directory,) = (tmp_path / "out" / "spike_deblur").glob("bss-*/*.*.*")
+    batch = next(
+        pipeline.train_batches(
+            str(directory),
+            num_frames=1,
+            crop_size=32,
+            spike_input=SpikeInput("voxel", {"num_bins": 5}),
+            batch_size=1,
+            seed=0,
+            start_step=0,
+        )
+    )
+    assert batch["spikes"].shape == (1, 1, 5, 32, 32)
+    # A pixel behind its filter has the light of its colour: blue, of 2x2 pixels, first.
+    rate = batch["spikes"][:, 0].mean(axis=1) / float(train["gain"])
+    blue = batch["blur"][:, 0, ::2, ::2, 2] ** 2.2
+    assert np.abs(rate[:, ::2, ::2] - blue).mean() < 0.05
+    red = batch["blur"][:, 0, 1::2, 1::2, 0] ** 2.2
+    assert np.abs(rate[:, 1::2, 1::2] - red).mean() < 0.05
+    assert np.abs(rate[:, ::2, ::2] - red).mean() > 0.1
 
 
 def test_the_published_size_is_the_default() -> None:

@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from data_pipeline import prepare
+from data_pipeline import pipeline, prepare
 from data_pipeline.records import unpack_spikes
 from data_pipeline.spike_dat import write_dat
+from data_pipeline.spike_input import SpikeInput
 from data_pipeline.spike_sidecar import write_sidecar
 from moving_scene import GAIN, moving_light, record_spikes
 from public_sets import Prepare
@@ -110,6 +111,26 @@ def test_what_the_json_knows_needs_no_option(tmp_path: Path) -> None:
     assert run(path, tmp_path / "other", white_rate=0.5, transfer="linear") == 0
     (record,) = built(tmp_path / "other", "train")
     assert record["gain"] == np.float32(0.5) and record["transfer"] == "linear"
+
+
+def test_the_records_train(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", SPIKES)
+    assert run(tmp_path / "a.npy", tmp_path / "out") == 0
+    (directory,) = (tmp_path / "out" / "spike_deblur").glob("spikes-*/*.*.*")
+    batch = next(
+        pipeline.train_batches(
+            str(directory),
+            num_frames=1,
+            crop_size=24,
+            spike_input=SpikeInput("voxel", {"num_bins": 3}),
+            batch_size=1,
+            seed=0,
+            start_step=0,
+        )
+    )
+    (record,) = built(tmp_path / "out", "train")
+    rate = batch["spikes"][:, 0].mean(axis=1) / float(record["gain"])
+    assert np.abs(rate - batch["blur"][:, 0, ..., 0] ** 2.2).mean() < 0.05
 
 
 def test_another_recording_or_setting_is_another_data_set(tmp_path: Path) -> None:
