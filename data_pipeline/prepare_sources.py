@@ -88,8 +88,8 @@ def _public_set(options: argparse.Namespace) -> tuple[Source, str]:
     total = sum(1 for _ in Path(options.input).rglob("*.dat"))
     left = total - sum(len(paths) for paths in streams.values())
     note = (
-        f"{left} of {total} streams are in no clip; they are fewer than a clip takes "
-        "in a row, or not where the layout has them."
+        f"{left} of {total} streams are in no clip; they are fewer or shorter than a "
+        "clip takes, or not where the layout and the settings look for them."
     )
     return source, note if left else ""
 
