@@ -108,20 +108,23 @@ def turned(values: np.ndarray, turns: tuple[int, int, bool]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "spike_input",
+    ("spike_input", "threshold"),
     [
-        SpikeInput("voxel", {"num_bins": 4}, MARGIN, "none", low_light=True),
-        SpikeInput("raw", {"num_frames": 32}, MARGIN, "log", low_light=True),
+        (SpikeInput("voxel", {"num_bins": 4}, MARGIN, "none", low_light=True), 1.0),
+        (SpikeInput("raw", {"num_frames": 32}, MARGIN, "log", low_light=True), 2.0),
     ],
 )
 def test_noise_is_suppressed_with_the_maps_of_the_clip(
-    directory: str, spike_input: SpikeInput
+    directory: str, spike_input: SpikeInput, threshold: float
 ) -> None:
-    (batch,) = take(directory, 1, spike_input=spike_input)
-    (raw,) = take(directory, 1, spike_input=RAW)
+    """Where the threshold is raised, a pixel fires more seldom in the dark too."""
+    jitter = Jitter(thresholds=(threshold, threshold))
+    (batch,) = take(directory, 1, spike_input=spike_input, jitter=jitter)
+    (raw,) = take(directory, 1, spike_input=RAW, jitter=jitter)
     for number, channels in enumerate(batch["spikes"]):
         blur = batch["blur"][number]
-        maps = maps_under(directory, blur)
+        found = maps_under(directory, blur)
+        maps = dataclasses.replace(found, dark_rate=found.dark_rate / threshold)
         expected = expected_channels(spike_input, raw["spikes"][number], blur, maps)
         np.testing.assert_allclose(channels, expected, rtol=1e-4, atol=1e-5)
 
