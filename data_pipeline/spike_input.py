@@ -188,7 +188,8 @@ class SpikeInput:
             most = self.margin + min(first, num_spike_frames - last)
             raise ValueError(
                 f"{source} has no margin of {self.margin} spike frames around all of "
-                f"its exposures; take a margin of {max(most, 0)} at most."
+                "its exposures; take one that was recorded for longer, or a margin of "
+                f"{max(most, 0)} at most."
             )
         darkness = np.zeros((num_spike_frames, 1, 1), np.uint8)
         for start, end in exposure.tolist():

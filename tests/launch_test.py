@@ -54,7 +54,7 @@ def _elsewhere(tmp_path, monkeypatch):
         ),
         (
             [f"--config={CROSS}:tiny", "--config.data.spikes.margin=17"],
-            "take a margin of 16 at most",
+            "a margin of 16 at most",
         ),
         (
             [

@@ -101,7 +101,7 @@ def test_without_a_sidecar_the_missing_flags_are_named(dat: Path) -> None:
         ({"height": 20, "width": 12}, "Were height and width swapped"),
         (
             {"spike_input": SpikeInput(margin=3)},
-            "a.dat has no margin of 3 .* take a margin of 2 at most",
+            "a.dat has no margin of 3 .* or a margin of 2 at most",
         ),
         ({"spike_input": LIGHT}, "the blurred video, which is missing"),
         ({"spike_scale": 1}, "covers 2 RGB pixels each way, but the model was trained"),

@@ -174,7 +174,7 @@ def test_what_does_not_go_together_is_refused(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"margin": 18}, "Clip a has no margin of 18 .* take a margin of 10 at most"),
+        ({"margin": 18}, "Clip a has no margin of 18 .* or a margin of 10 at most"),
         (
             {"representation": "raw", "raw": {"num_frames": 64}},
             "Clip a: 64 spike frame",
