@@ -1,6 +1,7 @@
 """Builds that are stopped, killed, shared or repeated give the same bytes as one."""
 
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -9,11 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from data_pipeline.prepare import main
+from data_pipeline.prepare_options import PUBLIC_SETS
 from data_pipeline.records import Record
 from data_pipeline.spike_deblur import Source, build, layout, open_split, shards
+from data_pipeline.video_files import write_video
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -133,6 +137,22 @@ def test_workers_give_the_same_bytes_in_many_shards(
     one = files(tmp_path / "1")
     assert sum("train" in name for name in one) > 1
     assert files(tmp_path / "3") == one
+
+
+def test_footage_is_made_by_workers_too(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (100, 32, 40, 3), np.uint8)
+    write_video(tmp_path / "a.mp4", frames, fps=100)
+    given = ["--source=video", "--layout=records", f"--input={tmp_path / 'a.mp4'}"]
+    given += ["--exposure=9", "--period=12", "--spikes_per_frame=4", "--num_frames=3"]
+    for workers in (1, 2):
+        output = tmp_path / str(workers)
+        assert main([*given, f"--output={output}", f"--workers={workers}"]) == 0
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+
+
+@pytest.mark.parametrize("name", PUBLIC_SETS)
+def test_public_sets_travel_to_workers(name: str) -> None:
+    assert pickle.loads(pickle.dumps(PUBLIC_SETS[name])) == PUBLIC_SETS[name]
 
 
 class Counted:
