@@ -44,10 +44,18 @@ FORBIDDEN = {
 LAYERS = (
     {"official_tasks"},
     {"models"},
-    {"losses", "metrics", "official_layout", "official_weights", "atomic_file"},
+    {
+        "losses",
+        "metrics",
+        "official_layout",
+        "official_weights",
+        "feature_weights",
+        "atomic_file",
+    },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
     {
         "official_files",
+        "feature_files",
         "pretrained",
         "tiles",
         "official_tiling",

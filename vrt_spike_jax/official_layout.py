@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vrt_spike_jax.models.spynet import MEAN, STD
+from vrt_spike_jax.models.imagenet import MEAN, STD
 from vrt_spike_jax.models.vrt import VRT
 from vrt_spike_jax.models.window_attention import (
     Window,

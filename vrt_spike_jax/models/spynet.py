@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.chunking import map_module_chunks
+from vrt_spike_jax.models.imagenet import normalise
 from vrt_spike_jax.models.warping import flow_warp, resize_bilinear
 
-# Mean and standard deviation of ImageNet, RGB in [0, 1]; float32 as in the published
-# buffers, which matters when the model runs in float64.
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
 _LEVELS = 6
 _STRIDE = 2 ** (_LEVELS - 1)
 SCALES = (1, 2, 4, 8)
@@ -114,9 +110,7 @@ class SpyNet(nn.Module):
         self, image: Float[Array, "n h w 3"], padded: tuple[int, int]
     ) -> list[Array]:
         image = resize_bilinear(image.astype(self.dtype), *padded)
-        mean = jnp.asarray(MEAN, self.dtype).reshape(1, 1, 1, 3)
-        std = jnp.asarray(STD, self.dtype).reshape(1, 1, 1, 3)
-        levels = [(image - mean) / std]
+        levels = [normalise(image)]
         for _ in range(_LEVELS - 1):
             n, h, w, c = levels[0].shape
             pooled = levels[0].reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
