@@ -1,5 +1,6 @@
 """The .json beside a .dat: round trips, and errors that name the fact."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from data_pipeline import spike_sidecar
 
+ROOT = Path(__file__).resolve().parents[2]
 FACTS: dict[str, Any] = {
     "height": 4,
     "width": 6,
@@ -124,3 +126,11 @@ def test_a_json_of_another_program_is_left_alone(tmp_path: Path) -> None:
     assert merged == {"height": 4, "width": 6} | spike_sidecar.DEFAULTS
     with pytest.raises(ValueError, match="or say all of height, width"):
         spike_sidecar.merge_facts(path, {"height": 4}, needed=needed)
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "spike_files.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "a.json").write_text(example)
+    facts = spike_sidecar.read_sidecar(tmp_path / "a.dat")
+    assert facts["exposure"][1] == [80.0, 145.0] and np.isnan(facts["threshold"])
