@@ -1,6 +1,7 @@
 """Files and folders that appear complete or not at all."""
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -70,6 +71,12 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(
+            f"There is no space left for {path.name} in {path.parent}; make room."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
