@@ -85,6 +85,8 @@ def write_whole(path: Path, data: bytes) -> None:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Gives a temporary folder that becomes `path` when the block ends well.
 
+    The folders above it are made with it, and go with it where the block fails.
+
     Raises:
         FileExistsError: there is something at `path` that is not an empty folder.
         NotADirectoryError, PermissionError: no folder can be made there.
@@ -96,6 +98,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             "another name."
         )
     require_writable(target.parent)
+    made = [place for place in target.parents if not place.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -105,3 +108,6 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for place in made:  # from the innermost on
+            with contextlib.suppress(OSError):  # it holds the folder, or something else
+                place.rmdir()

@@ -73,6 +73,23 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "full" / "mine").read_text() == "keep"
 
 
+def test_folders_above_go_with_what_was_not_finished(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for deep in ("there/a/b", "new/a/b"):
+        with pytest.raises(RuntimeError):
+            with new_folder(tmp_path / deep / "c"):
+                raise RuntimeError
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with pytest.raises(RuntimeError):
+        with new_folder(tmp_path / "shared" / "c"):
+            (tmp_path / "shared" / "other").mkdir()
+            raise RuntimeError
+    assert (tmp_path / "shared" / "other").is_dir()
+    with new_folder(tmp_path / "new" / "a" / "c") as folder:
+        (folder / "x").write_text("x")
+    assert (tmp_path / "new" / "a" / "c" / "x").read_text() == "x"
+
+
 def test_a_place_that_cannot_be_written_to_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
