@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from data_pipeline.charge import mean_rate
 from data_pipeline.exposure import exposure_windows
+from data_pipeline.noise_maps import DARK_RATE, estimated_maps
 from data_pipeline.reconstruct import reconstruct, stream_window, to_light
 from data_pipeline.representations import tfi, tfp
 from data_pipeline.sensor import Sensor
@@ -51,6 +52,7 @@ class Camera:
         linear: whether the camera integrates linear light.
         cfa: colour filters.
         sensor: the noise of the sensor, none where None.
+        dark_rate: of the sensor, to be taken out of all methods; none where 0.
     """
 
     motion: float = 30.0
@@ -58,6 +60,7 @@ class Camera:
     linear: bool = False
     cfa: str = "none"
     sensor: Sensor | None = None
+    dark_rate: float = 0.0
 
 
 CAMERAS = {
@@ -66,6 +69,9 @@ CAMERAS = {
     ".. a quarter of the light": Camera(gain=0.15),
     "photographs, linear light": Camera(linear=True),
     ".. calibrated sensor": Camera(linear=True, sensor=Sensor()),
+    ".. its dark rate taken out": Camera(
+        linear=True, sensor=Sensor(), dark_rate=DARK_RATE
+    ),
     ".. Bayer filters bggr": Camera(linear=True, cfa="bggr"),
 }
 
@@ -130,12 +136,14 @@ def measure(scene: Scene) -> tuple[dict[str, float], dict[str, int], float]:
     instant = middle + 0.5
     first, last = stream_window(instant, 55, len(spikes))
     part = spikes[first:last]
+    dark_rate = scene.camera.dark_rate
+    maps = estimated_maps(spikes, dark_rate=dark_rate) if dark_rate else None
 
     def rounds(count: int) -> np.ndarray:
-        return reconstruct(part, instant - first, rounds=count, cfa=cfa)
+        return reconstruct(part, instant - first, rounds=count, cfa=cfa, maps=maps)
 
     def best(rate: Callable[[int], np.ndarray]) -> tuple[float, int]:
-        scores = ((_psnr(to_light(rate(w), cfa), scene), w) for w in WINDOWS)
+        scores = ((_psnr(to_light(rate(w), cfa, maps), scene), w) for w in WINDOWS)
         return max(scores)
 
     start = time.process_time()
@@ -147,7 +155,7 @@ def measure(scene: Scene) -> tuple[dict[str, float], dict[str, int], float]:
     )
     scores = {
         "TFP": short[0],
-        "TFI": _psnr(to_light(tfi(spikes, middle), cfa), scene),
+        "TFI": _psnr(to_light(tfi(spikes, middle), cfa, maps), scene),
         "charge": long[0],
         "aligned": _psnr(rounds(0), scene),
         "reconstructed": _psnr(found, scene),
