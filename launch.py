@@ -376,9 +376,12 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
     from vrt_spike_jax import create_model
 
     settings = config.model
-    spikes = {}
-    if settings.fusion != "none":
+    spikes: dict[str, Any] = {}
+    if settings.fusion != "none" or settings.closed_form_input:
         spike_input = _spike_input(config)
+        names = ("fusion_places", "time_strides", "temporal_blocks")
+        names += ("dark_confidence", "closed_form_input")
+        spikes = {name: settings[name] for name in names}
         spikes["matches_gain"] = spike_input.is_unmatched
         spikes["side_channels"] = spike_input.side_channels
     return create_model(

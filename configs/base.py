@@ -50,7 +50,17 @@ def _deblur() -> ConfigDict:
             "seed": 0,  # of initialisation, data order, augmentation and dropout
             "model": {
                 "variant": "deblur",  # a name in vrt_spike_jax.VARIANTS
-                "fusion": "none",  # none: RGB only
+                # none, concat, cross_attn, channel_attn or film, of spikes and frames
+                "fusion": "none",
+                "fusion_places": "both",  # encoder, skips or both
+                "time_strides": (4, 2),  # of the spike encoder, in the exposure
+                # Transformer blocks along the exposure at each scale of the encoder,
+                # for long streams of spikes.
+                "temporal_blocks": 0,
+                # Whether the encoder is told how far each rate is above the dark.
+                "dark_confidence": False,
+                # Whether the first layer is told Blur x TFP_short / TFP_long.
+                "closed_form_input": False,
                 "dtype": "bfloat16",  # of the computation; parameters are float32
                 # Stages that the backward pass computes again: less memory, more time.
                 "remat": tuple(f"stage{i}" for i in range(1, 9)),

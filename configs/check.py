@@ -8,6 +8,8 @@ from typing import Any
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
 TILINGS = ("blended", "official")
+# Where spikes are fused, as vrt_spike_jax has it.
+FUSION_PLACES = ("encoder", "skips", "both")
 # What the cameras of data.embedded can be, as data_pipeline has them.
 CAMERAS = {
     "transfer": ("gamma", "linear"),
@@ -50,6 +52,7 @@ _AT_LEAST = {
     "optimizer.b2": 0,
     "train.steps": 1,
     "model.max_chunk": 1,
+    "model.temporal_blocks": 0,
     "train.log_every": 1,
     "train.checkpoint_every": 1,
     "train.keep_checkpoints": 1,
@@ -92,6 +95,7 @@ def check(
     _choice("model.variant", config.model.variant, tuple(variants))
     smallest_size = variants[config.model.variant]
     _choice("model.fusion", config.model.fusion, fusions)
+    _choice("model.fusion_places", config.model.fusion_places, FUSION_PLACES)
     for stage in config.model.remat:
         _require(
             isinstance(stage, str) and "," not in stage,
@@ -113,6 +117,7 @@ def check(
         # Generators take 32 bits: of a larger seed the rest would be dropped.
         _require(value < 2**32, f"{key} is {value}; it must be below {2**32}")
     _check_spikes(config)
+    _check_spike_options(config.model, config.data.spikes)
     _check_clips(config.data, smallest_size)
     _check_optimizer(config.optimizer, config.train.steps)
     _check_evaluation(config.eval, smallest_size, config.data.embedded.exposure)
@@ -189,6 +194,37 @@ def _check_spikes(config: Any) -> None:
         "data.spikes.low_light corrects rates of parts of the exposure, which "
         f"data.spikes.representation={settings.representation} does not hold; take "
         "voxel or raw, or leave it off",
+    )
+
+
+def _check_spike_options(model: Any, spikes: Any) -> None:
+    """What of the encoder and the inputs from spikes goes together."""
+    strides = model.time_strides
+    _require(
+        bool(strides) and all(isinstance(n, int) and n >= 1 for n in strides),
+        f"model.time_strides is {strides}; it must hold whole numbers of at least 1, "
+        "as in --config.model.time_strides='(4,2)'",
+    )
+    for key in ("temporal_blocks", "dark_confidence"):
+        _require(
+            not model[key] or model.fusion != "none",
+            f"model.{key} is {model[key]}, but model.fusion is none, which has no "
+            "spike encoder; choose a fusion, or leave it out",
+        )
+    is_rate = spikes.representation != "time_surface" and spikes.normalisation == "none"
+    _require(
+        not model.dark_confidence or (is_rate and not spikes.low_light),
+        "model.dark_confidence compares rates with that of the dark, so it needs a "
+        "data.spikes.representation of rates, data.spikes.normalisation=none, and "
+        "data.spikes.low_light=False, which brings a confidence of its own",
+    )
+    is_light = spikes.normalisation in ("none", "gain_match")
+    _require(
+        not model.closed_form_input
+        or (spikes.representation == "voxel" and is_light and spikes.margin == 0),
+        "model.closed_form_input compares the light of parts of the exposure, so it "
+        "needs data.spikes.representation=voxel, data.spikes.normalisation=none or "
+        "gain_match, and data.spikes.margin=0",
     )
 
 

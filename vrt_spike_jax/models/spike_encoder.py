@@ -15,6 +15,7 @@ from einops import rearrange, reduce, repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from vrt_spike_jax.models.spike_encoder_temporal import TemporalTransformer
 from vrt_spike_jax.models.spynet import SCALES
 from vrt_spike_jax.models.warping import resize_bilinear
 
@@ -121,13 +122,18 @@ class SpikeEncoder3D(nn.Module):
     each scale stands one more, how the light changes in the exposure. `channels`:
     widths of the VRT stages the outputs go to. `time_strides`: temporal down-sampling
     of the stem's convolutions; the number of channels in time, such as voxel bins, must
-    be a multiple of their product.
+    be a multiple of their product. `temporal_blocks`: transformer blocks along the time
+    of each pixel behind the `blocks` of each scale, for long streams; `temporal_heads`
+    must divide the features.
     """
 
     features: tuple[int, int, int, int]
     channels: tuple[int, int, int, int]
     time_strides: tuple[int, ...] = (4, 2)
     blocks: int = 1
+    temporal_blocks: int = 0
+    temporal_heads: int = 4
+    max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -203,6 +209,7 @@ class SpikeEncoder3D(nn.Module):
                 x = nn.gelu(down(x))
             for i in range(self.blocks):
                 x = ResidualBlock3D(name=f"block_{scale}_{i}", **dtypes)(x)
+            x = self._attend_in_time(x, scale)
             outputs.append(_beside(x, change))
         # Scales finer than the spike camera see its finest features, enlarged.
         h, w = light.shape[3:]
@@ -214,6 +221,18 @@ class SpikeEncoder3D(nn.Module):
             rearrange(self._project(x, scale), "(b t) s h w c -> b t s h w c", b=b)
             for scale, x in enumerate(outputs)
         ]
+
+    def _attend_in_time(self, x: Array, scale: int) -> Array:
+        for i in range(self.temporal_blocks):
+            block = TemporalTransformer(
+                self.temporal_heads,
+                max_chunk=self.max_chunk,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"temporal_{scale}_{i}",
+            )
+            x = block(x)
+        return x
 
     def _project(self, x: Array, scale: int) -> Array:
         # No normalisation here: how bright a pixel is, is what the features carry.

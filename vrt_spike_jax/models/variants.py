@@ -136,8 +136,9 @@ def create_model(
     Args:
       name: a key of VARIANTS, or an official name, such as
         '006_VRT_videodeblurring_GoPro'.
-      fusion: how spikes are fused, a key of FUSIONS, or 'none' for VRT on RGB alone.
-      **overrides: arguments of VRT, or of VRTSpike when there is a fusion.
+      fusion: how spikes are fused, a key of FUSIONS, or 'none'.
+      **overrides: arguments of VRT and VRTSpike. Where none of them uses spikes, the
+        model is VRT on RGB alone, and takes arguments of VRT alone.
 
     Raises:
       ValueError: an unknown variant, fusion or argument; the nearest one is named.
@@ -148,15 +149,16 @@ def create_model(
     places = overrides.get("fusion_places", "both")
     if places not in PLACES:
         raise ValueError(nearest_name(places, list(PLACES), "fusion_places"))
+    takes_spikes = fusion != "none" or overrides.get("closed_form_input", False)
     vrt_names = _argument_names(VRT)
-    spike_names = [] if fusion == "none" else _argument_names(VRTSpike)
+    spike_names = _argument_names(VRTSpike) if takes_spikes else []
     for argument in overrides:
         if argument not in vrt_names and argument not in spike_names:
             valid = vrt_names + spike_names
             raise ValueError(nearest_name(argument, valid, "model argument"))
     own = {key: value for key, value in overrides.items() if key in vrt_names}
     vrt = VRT(**VARIANTS[variant] | own)
-    if fusion == "none":
+    if not takes_spikes:
         return vrt
     spike = _SPIKE_ARGUMENTS.get(variant, {}) | {
         k: v for k, v in overrides.items() if k in spike_names

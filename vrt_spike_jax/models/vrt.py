@@ -35,6 +35,8 @@ from vrt_spike_jax.models.window_attention import Window
 # stage whose output they add.
 ENCODER_PLACES = {"stage1": 0, "stage2": 1, "stage3": 2, "stage4": 3}
 SKIP_PLACES = {"skip3": 2, "skip2": 1, "skip1": 0}
+# And before all of them, behind the first convolution.
+INPUT_PLACE = "input"
 # (place, features) -> the features to go on with.
 Fuse = Callable[[str, Array], Array]
 # Scale index (1/1, 1/2, 1/4, 1/8) and reshape of stages 1 to 7.
@@ -232,8 +234,8 @@ class VRT(nn.Module):
           frames: RGB in [0, 1]; for non-blind denoising a fourth channel holds the
             noise level (sigma / 255).
           train: whether stochastic depth is on (needs the `dropout` generator).
-          fuse: called as fuse(place, features) at every one of ENCODER_PLACES and
-            SKIP_PLACES; returns the features to go on with.
+          fuse: called as fuse(place, features) at INPUT_PLACE and every one of
+            ENCODER_PLACES and SKIP_PLACES; returns the features to go on with.
 
         Returns:
           The restored clip, not clipped to [0, 1]; four times the size for upscale 4;
@@ -252,6 +254,7 @@ class VRT(nn.Module):
         backward, forward = align_images(images, flows[0])
         x = jnp.concatenate([images, backward, forward, frames[..., 3:]], -1)
         x = self.conv_first(x)
+        x = x if fuse is None else fuse(INPUT_PLACE, x)
         x = x + self._body(x, hops, train, fuse)
         if self.upscale == 1:
             return self.conv_last(x) + images
@@ -280,6 +283,7 @@ class VRT(nn.Module):
     ) -> Float[Array, "b 1 h w 3"]:
         mean = frames.mean((1, 2, 3), keepdims=True)
         x = self.conv_first(frames - mean)
+        x = x if fuse is None else fuse(INPUT_PLACE, x)
         hops: list[list[FlowPair]] = [[] for _ in range(4)]
         x = x + self._body(x, hops, train, fuse)
         x = rearrange(x, "b d h w c -> b h w (d c)")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vrt_spike_jax.models.closed_form import ClosedFormInput, confidence
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.spike_encoder import (
     SpikeEncoder3D,
@@ -14,7 +16,7 @@ from vrt_spike_jax.models.spike_encoder import (
     spike_scale_of,
 )
 from vrt_spike_jax.models.spynet import SCALES
-from vrt_spike_jax.models.vrt import ENCODER_PLACES, SKIP_PLACES, VRT
+from vrt_spike_jax.models.vrt import ENCODER_PLACES, INPUT_PLACE, SKIP_PLACES, VRT
 
 # Name of a choice of places -> place: index of its scale.
 PLACES = {
@@ -22,17 +24,23 @@ PLACES = {
     "skips": SKIP_PLACES,
     "both": {**ENCODER_PLACES, **SKIP_PLACES},
 }
+# Spikes per spike frame that a calibrated camera reports in the dark (98 Hz at 20 kHz).
+DARK_RATE = 0.0049
 
 
 class VRTSpike(nn.Module):
     """Restores a blurred clip with the spikes recorded during its exposures.
 
-    `fusion_places`: before the TMSA groups of the 'encoder' stages, at the decoder's
-    'skips', or 'both'. `matches_gain`: the spikes are rates of unknown threshold, gain
-    and light, and are brought to the light of the frames here; without it they are
-    taken as they come. `side_channels`: how many of their last channels say something
-    of the whole exposure and are no rates, such as the confidence of the low-light
-    noise suppression. The other fields are those of SpikeEncoder3D and the fusion.
+    `fusion`: a name in FUSIONS, or 'none'. `fusion_places`: before the TMSA groups of
+    the 'encoder' stages, at the decoder's 'skips', or 'both'. `matches_gain`: the
+    spikes are rates of unknown threshold, gain and light, and are brought to the light
+    of the frames here; without it they are taken as they come. `side_channels`: how
+    many of their last channels say something of the whole exposure and are no rates,
+    such as the confidence of the low-light noise suppression. `dark_confidence`: the
+    encoder is told how far each pixel's rate is above the dark. `closed_form_input`:
+    the first features are told the closed form of deblurring; the spikes must then be
+    light, or rates whose gain is matched here, in equal parts of the exposure. The
+    other fields are those of SpikeEncoder3D and the fusion.
     The parameters of `vrt` stand under that name, exactly as VRT names them.
     """
 
@@ -42,10 +50,13 @@ class VRTSpike(nn.Module):
     spike_features: tuple[int, int, int, int] = (32, 64, 96, 96)
     time_strides: tuple[int, ...] = (4, 2)
     encoder_blocks: int = 1
+    temporal_blocks: int = 0
     fusion_heads: int = 6
     fusion_window: int = 8
     matches_gain: bool = True
     side_channels: int = 0
+    dark_confidence: bool = False
+    closed_form_input: bool = False
 
     takes_spikes = True
 
@@ -70,12 +81,18 @@ class VRTSpike(nn.Module):
             "dtype": self.vrt.dtype,
             "param_dtype": self.vrt.param_dtype,
         }
+        if self.closed_form_input:
+            self.closed_form = ClosedFormInput(self.vrt.embed_dims[0], **precision)
+        if self.fusion == "none":
+            return
         first, second, third, fourth = self.vrt.embed_dims[: len(SCALES)]
         self.spike_encoder = SpikeEncoder3D(
             self.spike_features,
             (first, second, third, fourth),
             self.time_strides,
             self.encoder_blocks,
+            self.temporal_blocks,
+            max_chunk=self.vrt.max_chunk,
             **precision,
         )
         fusion = FUSIONS[self.fusion]
@@ -118,27 +135,46 @@ class VRTSpike(nn.Module):
             gain is given to a model that matches none.
         """
         scale = spike_scale_of(spikes.shape, blur.shape)
-        light, side = spikes, None
-        if self.side_channels:
-            light = spikes[:, :, : -self.side_channels]
-            side = spikes[:, :, -self.side_channels :]
+        rates, side = self._split(spikes)
+        light = rates
         if self.matches_gain:
             if spike_gain is None:
-                spike_gain = match_gain(light, blur[..., :3])
-            light = light * spike_gain[:, None, None, None, None]
+                spike_gain = match_gain(rates, blur[..., :3])
+            light = rates * spike_gain[:, None, None, None, None]
         elif spike_gain is not None:
             raise ValueError(
                 "spike_gain was given to a model with matches_gain=False, which takes "
                 "the spikes as they come; leave it out."
             )
-        features = self.spike_encoder(light, spike_scale=scale, side=side)
+        features: list[Array] = []
+        if self.fusion != "none":
+            features = self.spike_encoder(light, spike_scale=scale, side=side)
+        # A sensor that reports nothing says nothing: such a frame is left to VRT.
+        silent = jnp.all(rates == 0, axis=(2, 3, 4))[:, :, None, None, None]
 
         def fuse(place: str, x: Array) -> Array:
-            if place not in self.fusions:
+            if place == INPUT_PLACE and self.closed_form_input:
+                told: Array = self.closed_form(blur[..., :3], light)
+                return x + told.astype(x.dtype)
+            if self.fusion == "none" or place not in self.fusions:
                 return x
             scale = PLACES[self.fusion_places][place]
             fused: Array = self.fusions[place](x, features[scale])
-            return fused
+            return jnp.where(silent, x, fused)
 
         restored: Array = self.vrt(blur, train, fuse=fuse)
         return restored
+
+    def _split(
+        self, spikes: Float[Array, "b t k h w"]
+    ) -> tuple[Float[Array, "b t k2 h w"], Float[Array, "b t n h w"] | None]:
+        """The channels in time, and what is known beside them of each pixel."""
+        if self.side_channels:
+            rates = spikes[:, :, : -self.side_channels]
+            side = spikes[:, :, -self.side_channels :]
+        else:
+            rates, side = spikes, None
+        if not self.dark_confidence:
+            return rates, side
+        trust = confidence(rates, DARK_RATE)[:, :, None]
+        return rates, trust if side is None else jnp.concatenate([side, trust], 2)
