@@ -18,7 +18,6 @@ from data_pipeline.orientation import Orientation
 from data_pipeline.records import Record, unpack_spikes
 from data_pipeline.samples import Cut, Sampler
 from data_pipeline.spike_input import SpikeInput
-from data_pipeline.voxel_tables import fill_voxel_grids
 
 _DROPOUT_STREAM = 3  # of random numbers, beside those of `augment` and `jitter`
 _KEPT_MAPS = 512  # clips whose noise maps are kept; each takes about a second to make
@@ -110,8 +109,9 @@ class GraphSampler:
             try:
                 record = sampler.records[index]
                 cut = sampler.cut(record, int(position), draws, jitter_draws)
+                length = cut.crop.spikes.shape[1]
                 self._spike_input.check_exposures(
-                    cut.exposure, cut.spikes.shape[1], source=f"Clip {record['name']}"
+                    cut.exposure, length, source=f"Clip {record['name']}"
                 )
                 frames = [np.empty(sampler.frames_shape, np.float32) for _ in range(2)]
                 sampler.fill_frames(cut, *frames)
@@ -127,10 +127,9 @@ class GraphSampler:
         """Voxel grids (T, K, h, w), and the rate of each exposure (T, 1, h, w)."""
         options, shape = self._spike_input.options, self._sampler.spikes_shape
         grids = np.empty(shape(options["num_bins"]), np.float32)
-        binning = options.get("binning", "hard")
-        fill_voxel_grids(cut.spikes, cut.exposure, grids, binning=binning)
+        cut.fill_grids(grids, binning=options.get("binning", "hard"))
         light = np.empty(shape(1), np.float32)
-        fill_voxel_grids(cut.spikes, cut.exposure, light)
+        cut.fill_grids(light)
         return [grids, light]
 
     def _unpack(self, index: int, cut: Cut) -> list[np.ndarray]:

@@ -120,8 +120,6 @@ def raise_threshold(spikes: np.ndarray, factor: float, phase: np.ndarray) -> np.
     return fired
 
 
-def reverse_spikes(
-    spikes: np.ndarray, exposure: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Turns time around: that of the spikes (T, L, h, w) and of exposures (T, 2)."""
-    return spikes[::-1, ::-1], spikes.shape[1] - exposure[::-1, ::-1]
+def reverse_exposure(exposure: np.ndarray, length: int) -> np.ndarray:
+    """Turns exposures (T, 2) among `length` spike frames around in time."""
+    return length - exposure[::-1, ::-1]

@@ -5,8 +5,10 @@ the full recipe has 10 MB of frames and 50 MB of bins, and each copy of them cos
 much as the binning does.
 """
 
+import dataclasses
+import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,22 +20,53 @@ from data_pipeline.buffers import BufferPool
 from data_pipeline.jitter import Jitter
 from data_pipeline.orientation import Orientation, orient_frames, unpack_oriented
 from data_pipeline.records import Record
+from data_pipeline.representations import Binning
 from data_pipeline.spike_input import SpikeInput
-from data_pipeline.voxel_tables import fill_voxel_grids
+from data_pipeline.voxel_tables import fill_from_packed, fill_voxel_grids
 
 # The float32 in [0, 1] of each 8-bit level.
 _LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255))[None]
 
 
-class Cut(NamedTuple):
-    """A sample of a record, with all that its draws vary, still as it was recorded."""
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A sample of a record, with all that its draws vary."""
 
     crop: augment.Crop
     orientation: Orientation
-    spikes: np.ndarray  # (T, L, h, w) uint8 of 0 and 1, oriented
-    exposure: np.ndarray  # (T, 2) float64, start and end among the L
-    is_reversed: bool  # in time; the spikes are already, the frames are to be
-    threshold: float  # factor by which that of the camera was raised
+    is_reversed: bool  # in time
+    threshold: float  # factor by which that of the camera is raised
+    phase: np.ndarray | None  # of the raised one, (T, h, w) in [0, 1), oriented
+
+    @property
+    def exposure(self) -> np.ndarray:
+        """(T, 2) float64, start and end among the L spike frames of each window."""
+        if not self.is_reversed:
+            return self.crop.exposure
+        return jitters.reverse_exposure(self.crop.exposure, self.crop.spikes.shape[1])
+
+    @functools.cached_property
+    def spikes(self) -> np.ndarray:
+        """(T, L, h, w) uint8 of 0 and 1, oriented, in the direction of time."""
+        width = self.crop.spikes.shape[2]  # a crop is as wide as it is high
+        spikes = unpack_oriented(self.crop.spikes, width, self.orientation)
+        if self.phase is not None:
+            spikes = jitters.raise_threshold(spikes, self.threshold, self.phase)
+        return spikes[::-1, ::-1] if self.is_reversed else spikes
+
+    def fill_grids(self, grids: np.ndarray, *, binning: Binning = "hard") -> None:
+        """Writes the voxel grids (T, K, h, w) of the exposures."""
+        if self.phase is not None or grids.shape[-1] % 2:
+            fill_voxel_grids(self.spikes, self.exposure, grids, binning=binning)
+            return
+        packed = self.crop.spikes
+        fill_from_packed(
+            packed[::-1, ::-1] if self.is_reversed else packed,
+            self.exposure,
+            grids,
+            orientation=self.orientation,
+            binning=binning,
+        )
 
 
 class Sampler:
@@ -130,8 +163,7 @@ class Sampler:
         cut = self.cut(record, position, draws, jitter_draws)
         self.fill_frames(cut, blur, sharp)
         # Here spikes become what the model sees.
-        binning = self._spike_input.options.get("binning", "hard")
-        fill_voxel_grids(cut.spikes, cut.exposure, grids, binning=binning)
+        cut.fill_grids(grids, binning=self._spike_input.options.get("binning", "hard"))
 
     def cut(
         self,
@@ -152,20 +184,19 @@ class Sampler:
             margin=self._spike_input.margin,
             shift=jitters.draw_shift(jitter, jitter_draws),
         )
-        orientation = augment.draw_orientation(
-            draws, record, crop_size=self._crop_size
-        )
-        spikes = unpack_oriented(crop.spikes, self._spike_size, orientation)
-        exposure = crop.exposure
-        factor = jitters.draw_threshold(jitter, jitter_draws)
-        if factor > 1:
-            shape = (len(spikes), *spikes.shape[2:])
+        threshold, phase = jitters.draw_threshold(jitter, jitter_draws), None
+        if threshold > 1:
+            shape = (self._num_frames, self._spike_size, self._spike_size)
             phase = jitters.draw_phase(self._seed, position, shape)
-            spikes = jitters.raise_threshold(spikes, factor, phase)
-        is_reversed = jitters.draw_reversal(jitter, jitter_draws)
-        if is_reversed:
-            spikes, exposure = jitters.reverse_spikes(spikes, exposure)
-        return Cut(crop, orientation, spikes, exposure, is_reversed, factor)
+        return Cut(
+            crop=crop,
+            orientation=augment.draw_orientation(
+                draws, record, crop_size=self._crop_size
+            ),
+            is_reversed=jitters.draw_reversal(jitter, jitter_draws),
+            threshold=threshold,
+            phase=phase,
+        )
 
     def fill_frames(self, cut: Cut, blur: np.ndarray, sharp: np.ndarray) -> None:
         """Writes the frames of a sample to float32 (T, H, W, 3) each, in [0, 1]."""

@@ -31,9 +31,9 @@ from data_pipeline.records import Record, unpack_spikes
 from data_pipeline.representations import bin_weights
 from data_pipeline.spike_deblur import open_split, prepare_embedded
 from data_pipeline.spike_input import SpikeInput
-from data_pipeline.voxel_tables import fill_voxel_grids
 
 _FRAMES, _SIZE, _BINS = 6, 256, 32
+_CLIPS = 8  # of the data set
 
 
 def served_clips(directory: str, seed: int, batch_size: int) -> Iterator[object]:
@@ -97,9 +97,9 @@ def plain_sample(record: Record, rng: np.random.Generator) -> dict[str, np.ndarr
 def clips_per_second(clips: Iterator[object], count: int) -> tuple[float, float]:
     """Clips per second of processor time of all threads, and of time that passes.
 
-    Two clips are made before, that warm up.
+    An epoch of clips is made before: then all have been read once, and are verified.
     """
-    for _ in range(2):
+    for _ in range(_CLIPS):
         next(clips)
     start, begun = time.process_time(), time.perf_counter()
     for _ in itertools.islice(clips, count):
@@ -123,7 +123,7 @@ def parts_of_a_clip(directory: str, count: int) -> dict[str, float]:
         seed=0,
         jitter=pipeline.Jitter(),
     )
-    times = dict.fromkeys(("reading", "cutting, unpacking", "frames", "binning"), 0.0)
+    times = dict.fromkeys(("reading", "cutting", "frames", "voxel grids"), 0.0)
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
         start = time.process_time()
@@ -131,21 +131,18 @@ def parts_of_a_clip(directory: str, count: int) -> dict[str, float]:
         times[part] += 1e3 * (time.process_time() - start) / count
         return result
 
-    for number in range(-2, count):
+    for number in range(-len(records), count):
         index = number % len(records)
         draws = rng.random(augment.NUM_DRAWS, np.float32)
         varied = rng.random(jitter.NUM_DRAWS, np.float32)
         record = timed("reading", lambda index=index: records[index])
         cut = timed(
-            "cutting, unpacking",
+            "cutting",
             lambda record=record, drawn=(draws, varied): sampler.cut(record, 0, *drawn),
         )
         timed("frames", lambda cut=cut: sampler.fill_frames(cut, blur, sharp))
-        timed(
-            "binning",
-            lambda cut=cut: fill_voxel_grids(cut.spikes, cut.exposure, grids),
-        )
-        if number < 0:  # memory is fetched and tables are made
+        timed("voxel grids", lambda cut=cut: cut.fill_grids(grids))
+        if number < 0:  # clips are verified, memory is fetched, tables are made
             times = dict.fromkeys(times, 0.0)
     return times
 
@@ -159,7 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     settings = base.get_config("deblur").data.embedded.to_dict()
-    settings.update(train_clips=8, test_clips=1)
+    settings.update(train_clips=_CLIPS, test_clips=1)
     with tempfile.TemporaryDirectory() as folder:
         directory = prepare_embedded(folder, settings)
         os.sched_setaffinity(0, cores[:1])
