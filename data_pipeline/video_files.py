@@ -339,7 +339,12 @@ def _frame_rate(source: Path) -> float:
 def _decode(path: Path) -> Iterator[np.ndarray]:
     """Yields upright RGB frames."""
     with _opened(path) as (container, stream):
-        for frame in container.decode(stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if frame.is_corrupt:  # what is missing was filled in from other frames
+                raise ValueError(
+                    f"{path} is damaged at frame {index}; get the file anew, or leave "
+                    "out what is before and at the damage."
+                )
             pixels = frame.to_ndarray(format="rgb24")
             # Phones store the turn to upright beside the frames, in degrees.
             turns = round(frame.rotation / 90) % 4

@@ -340,7 +340,17 @@ def test_a_video_that_was_cut_off(folder: Path, capsys: Any) -> None:
     content = Path("whole.mp4").read_bytes()
     for length in (len(content) - 1, len(content) // 2, 40):
         Path("a.mp4").write_bytes(content[:length])
-        check_video(folder, capsys, "a.mp4", "a.mp4")
+        check_video(folder, capsys, "a.mp4")
+
+
+def test_a_video_that_is_damaged(folder: Path, capsys: Any) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
+    write_video("a.mp4", frames, fps=25)
+    content = bytearray(Path("a.mp4").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    Path("a.mp4").write_bytes(bytes(content))
+    check_video(folder, capsys, "a.mp4")
 
 
 def check_video(folder: Path, capsys: Any, name: str, *said: str) -> None:

@@ -101,6 +101,18 @@ def test_a_truncated_video_is_refused(tmp_path: Path) -> None:
         read_video(path)
 
 
+def test_a_damaged_video_is_refused_and_not_mended_in_silence(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (30, 64, 64, 3), np.uint8)
+    write_video(tmp_path / "a.mp4", frames, fps=25)
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    (tmp_path / "a.mp4").write_bytes(bytes(content))
+    for read in (read_video, VideoReader):
+        with pytest.raises(ValueError, match=r"a.mp4 is damaged at frame \d+; get"):
+            read(tmp_path / "a.mp4")
+
+
 def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     with av.open(str(path), "w") as container:
