@@ -26,6 +26,7 @@ LENGTH = 192  # spike frames of the footage
 # tells how it was turned; the last is that of the test clip.
 SPEEDS = ((0.12, 0.055), (-0.09, 0.115), (0.06, -0.1), (0.1, 0.1))
 SEED = 5
+VOXELS = SpikeInput("voxel", {"num_bins": BINS})
 
 Samples = list[dict[str, np.ndarray]]
 
@@ -72,13 +73,19 @@ def data(
     return output.getvalue().splitlines()[-1], request.param
 
 
-def take(directory: str, count: int, jitter: Jitter, frames: int = FRAMES) -> Samples:
+def take(
+    directory: str,
+    count: int,
+    jitter: Jitter,
+    frames: int = FRAMES,
+    spike_input: SpikeInput = VOXELS,
+) -> Samples:
     """The first samples of a training, one a batch."""
     batches = pipeline.train_batches(
         directory,
         num_frames=frames,
         crop_size=CROP,
-        spike_input=SpikeInput("voxel", {"num_bins": BINS}),
+        spike_input=spike_input,
         batch_size=1,
         seed=SEED,
         start_step=0,
@@ -222,6 +229,37 @@ def test_higher_thresholds_leave_the_dot_where_it_is(data: tuple[str, int]) -> N
     for factor in (2, 4) if scale < 4 else (2,):
         varied = Jitter(time_reversal=True, thresholds=(factor, factor))
         check_aligned(take(directory, 30, varied), scale, factor)
+
+
+# With how far off the dot may be, as a multiple of that of voxels.
+INPUTS = {
+    "bilinear": (SpikeInput("voxel", {"num_bins": BINS, "binning": "bilinear"}), 1.5),
+    "matched": (SpikeInput("voxel", {"num_bins": BINS}, 4, "gain_match"), 1),
+    "raw": (SpikeInput("raw", {"num_frames": EXPOSURE}), 1),
+    "tfp": (SpikeInput("tfp", {"windows": (EXPOSURE,)}), 1),
+    "tfi": (SpikeInput("tfi", {"num_instants": 4}, 9), 4),
+    "surface": (SpikeInput("time_surface", {"num_instants": 2, "tau": 9.0}, 9), 4),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_representation_has_the_dot_in_its_place(
+    data: tuple[str, int], name: str
+) -> None:
+    directory, scale = data
+    spike_input, far = INPUTS[name]
+    varied = Jitter(time_reversal=True)
+    samples = take(directory, 24, varied, spike_input=spike_input)
+    ahead = []
+    for sample in samples:
+        found = centres(sample["spikes"].mean(1))
+        np.testing.assert_allclose(found, blurred(sample), atol=0.12 * far * scale)
+        half = max(1, sample["spikes"].shape[1] // 2)
+        first, last = sample["spikes"][:, :half], sample["spikes"][:, -half:]
+        way = centres(last.mean(1)) - centres(first.mean(1))
+        ahead.append((way @ speed_of(sample)).mean())
+    if name != "tfp":  # whose one channel has no order
+        assert np.min(ahead) > 0
 
 
 def test_misaligned_spikes_are_off_by_what_was_drawn(data: tuple[str, int]) -> None:
