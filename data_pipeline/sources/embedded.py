@@ -4,6 +4,7 @@ The photographs come with scikit-image. A seeded camera pans, turns and zooms ov
 of them while patches cut from others of the same split move across the view.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -96,6 +97,35 @@ def film_clip(settings: Mapping[str, Any], split: str, index: int) -> Captured:
         ValueError: the split is unknown or a setting is wrong.
     """
     settings = check_embedded_settings(settings)
+    staged = _stage(settings, split, index)
+    scene, exposure = staged.scene, staged.exposure
+    return capture_clip(
+        _light(scene, int(exposure[-1, 1]) + MARGIN),
+        exposure,
+        threshold=settings["threshold"],
+        gain=settings["gain"],
+        spike_scale=settings["spike_scale"],
+        rng=staged.rng,
+        name=f"{split}-{index:05d}-{staged.subject}",
+        source=f"scikit-image photograph {staged.subject}, simulated motion",
+        licence=_LICENCE,
+        seed=settings["seed"],
+        cameras=cameras(settings),
+        sharp_time=sharp_times(exposure, settings["sharp_instants"]),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Staged:
+    """What is filmed, and when."""
+
+    scene: Scene
+    subject: str  # name of the photograph
+    exposure: np.ndarray  # windows (T, 2) in spike frames
+    rng: np.random.Generator  # for what is drawn after the scene
+
+
+def _stage(settings: Mapping[str, Any], split: str, index: int) -> _Staged:
     if split not in PHOTOGRAPHS:
         raise ValueError(unknown_name("split", split, PHOTOGRAPHS))
     rng = np.random.default_rng(
@@ -118,20 +148,20 @@ def film_clip(settings: Mapping[str, Any], split: str, index: int) -> Captured:
         max_blur=settings["max_blur"],
         rng=rng,
     )
-    return capture_clip(
-        _light(scene, int(exposure[-1, 1]) + MARGIN),
-        exposure,
-        threshold=settings["threshold"],
-        gain=settings["gain"],
-        spike_scale=settings["spike_scale"],
-        rng=rng,
-        name=f"{split}-{index:05d}-{subject}",
-        source=f"scikit-image photograph {subject}, simulated motion",
-        licence=_LICENCE,
-        seed=settings["seed"],
-        cameras=cameras(settings),
-        sharp_time=sharp_times(exposure, settings["sharp_instants"]),
-    )
+    return _Staged(scene, subject, exposure, rng)
+
+
+def scene_of(
+    settings: Mapping[str, Any], split: str, index: int
+) -> tuple[Scene, np.ndarray]:
+    """Returns what clip `index` of a split shows, and its `sharp_time` (T,).
+
+    Raises:
+        ValueError: the split is unknown or a setting is wrong.
+    """
+    settings = check_embedded_settings(settings)
+    staged = _stage(settings, split, index)
+    return staged.scene, sharp_times(staged.exposure, settings["sharp_instants"])
 
 
 def _light(scene: Scene, num_samples: int) -> Iterator[np.ndarray]:

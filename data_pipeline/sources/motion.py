@@ -110,7 +110,7 @@ class Scene:
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
         view = cv2.warpAffine(
             self.photograph,
-            _inverse_map(self.camera.pose(time), centre, sign=1.0),
+            inverse_map(self.camera.pose(time), centre, sign=1.0),
             (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
@@ -166,7 +166,7 @@ def random_scene(
     return Scene(_oversample(background), camera, tuple(patches), size)
 
 
-def _inverse_map(pose: np.ndarray, centre: np.ndarray, *, sign: float) -> np.ndarray:
+def inverse_map(pose: np.ndarray, centre: np.ndarray, *, sign: float) -> np.ndarray:
     """Returns the (2, 3) map from an output pixel to an input pixel.
 
     With sign 1 the output's `centre` looks at the pose's x, y (a camera); with sign -1
@@ -195,7 +195,7 @@ def _lay(view: np.ndarray, patch: Patch, time: float) -> None:
     origin = np.array([left, top, 0.0, 0.0])
     piece = cv2.warpAffine(
         patch.texture,
-        _inverse_map(pose - origin, np.full(2, (side - 1) / 2), sign=-1.0),
+        inverse_map(pose - origin, np.full(2, (side - 1) / 2), sign=-1.0),
         (int(right) - left, int(bottom) - top),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
