@@ -105,10 +105,19 @@ def _files(options: argparse.Namespace) -> str:
                 fps=fps,
                 progress=partial(tqdm, desc=path.name, unit="spike frame"),
             )
+            _check_light(path, captured.record)
             place = folder if len(paths) == 1 else folder / path.stem
             place.mkdir(exist_ok=len(paths) == 1)
             write_files(place, captured)
     return str(options.output)
+
+
+def _check_light(footage: Path, record: Record) -> None:
+    if not record["spikes"].any():  # nothing that reads spikes would take them
+        raise ValueError(
+            f"{footage} is too dark for a spike in any of its {len(record['spikes'])} "
+            "spike frames; give footage with light, a lower threshold or a higher gain."
+        )
 
 
 def write_files(folder: Path, captured: Captured) -> None:

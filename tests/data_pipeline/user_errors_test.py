@@ -248,6 +248,14 @@ def test_a_stream_without_a_spike(folder: Path, capsys: Any) -> None:
     refuses(folder, capsys, run_prepare_set, said, program="prepare: ")
 
 
+def test_footage_without_light(folder: Path, capsys: Any) -> None:
+    write_video("dark", np.zeros((20, 32, 44, 3), np.uint8), fps=math.nan)
+    build = lambda: run_prepare_video(source="dark")  # noqa: E731
+    refuses(folder, capsys, build, "dark is too dark for a spike", program="prepare: ")
+    write_video("lit", np.full((20, 32, 44, 3), 99, np.uint8), fps=math.nan)
+    assert prepare.main(["--source=video", "--input=lit", "--output=lit_out"]) == 0
+
+
 def test_a_dark_exposure_of_a_live_stream_is_no_error(folder: Path) -> None:
     dark = SPIKES.copy()
     dark[: int(EXPOSURE[-1][1])] = 0
