@@ -13,13 +13,14 @@ PARTS = ("forward", "train")
 _RESTORE = {
     "input": "video file or folder of pictures to restore",
     "output": "an .mp4 file, or a folder for PNG pictures",
-    "spikes": "the .dat recording beside the video",
+    "spikes": "the spike recording beside the video: .dat, .npy, .npz or .h5",
     "spike_height": "spike pixels; default: the .json beside the .dat",
     "spike_width": "spike pixels; default: the .json beside the .dat",
     "spike_flip": "true where rows are stored bottom-up, else false",
     "spike_bit_order": "little or big; default: the .json, else little",
     "spike_layout": "plain, gen1 or gen2: header bits that cameras store; default: "
     "the .json, else plain",
+    "spike_key": "of the stream in an .npz or .h5 that holds several",
     "spike_trust_size": "true where height and width are right though the pictures "
     "look as if they were swapped",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
@@ -33,6 +34,7 @@ _SPIKE_FACTS = {
     "spike_flip": "flip",
     "spike_bit_order": "bit_order",
     "spike_layout": "layout",
+    "spike_key": "key",
     "spike_trust_size": "trust_size",
     "exposure": "exposure",
 }

@@ -1,6 +1,6 @@
-"""The spikes of a recorded video: each frame's own exposure out of a .dat."""
+"""The spikes of a recorded video: each frame's own exposure out of a stream."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from data_pipeline.exposure import exposure_windows
 from data_pipeline.gain_match import gain_of, gain_sums
 from data_pipeline.noise_maps import NoiseMaps, long_rate_of_parts, maps_of_rate
 from data_pipeline.records import SPIKE_SCALES, check_exposure
-from data_pipeline.spike_dat import SpikeDat
+from data_pipeline.spike_files import SpikeStream, open_spikes
 from data_pipeline.spike_input import SpikeInput
 from data_pipeline.stream_check import require_size_as_said, require_spikes
 from data_pipeline.transfer import to_spike_space
@@ -63,12 +63,14 @@ class Recording:
         flip: bool | None = None,
         bit_order: str | None = None,
         layout: str | None = None,
+        key: str | None = None,
         exposure: tuple[int, int, int] | None = None,
         trust_size: bool | None = None,
     ) -> None:
         """Opens a recording and checks that it fits the video.
 
-        What is not given is taken from the .json beside the .dat.
+        What is not given is taken from the .json beside the recording. Other files than
+        a .dat know their size, and have their rows top-down where flip is not given.
 
         Args:
             dat_path: of the .dat.
@@ -85,6 +87,7 @@ class Recording:
             bit_order: 'little' or 'big', see SpikeDat; without a .json, 'little'.
             layout: what cameras store beside the pixels, a name in LAYOUTS of
                 spike_dat; without a .json, 'plain'.
+            key: of the stream in an .npz or .h5 that holds several.
             exposure: start of the first exposure, its length, and the period from one
                 start to the next, in spike frames.
             trust_size: whether spike_height and spike_width are right though the
@@ -106,24 +109,25 @@ class Recording:
             "layout": layout,
             "exposure": exposure,
         }
-        facts = _facts(dat_path, given)
+        is_dat = Path(dat_path).suffix.lower() == ".dat"
+        needed = tuple(_FLAGS) if is_dat else ("exposure",)
+        facts = _facts(dat_path, given, needed)
+        if not is_dat:
+            self._stream = _open(dat_path, facts, key)
+            facts |= dict(zip(("height", "width"), self._stream.shape[1:], strict=True))
         size = (facts["height"], facts["width"])
         _check_scale(size, (height, width))
         _check_trained(dat_path, height // size[0], spike_scale)
         self._windows = _windows(facts["exposure"], exposure, num_frames, dat_path)
-        self._stream = SpikeDat(
-            dat_path,
-            *size,
-            flip=facts["flip"],
-            bit_order=facts["bit_order"],
-            layout=facts["layout"],
-        )
+        if is_dat:
+            self._stream = _open(dat_path, facts, key)
         _check_windows(self._windows, len(self._stream), dat_path)
         spike_input.check_exposures(
             self._windows, len(self._stream), source=str(dat_path)
         )
         require_spikes(self._stream, dat_path)
-        if not trust_size and (spike_height, spike_width) != (None, None):
+        is_said = (spike_height, spike_width) != (None, None)
+        if is_dat and is_said and not trust_size:
             require_size_as_said(
                 dat_path,
                 *size,
@@ -195,10 +199,26 @@ def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:
     return Recording(dat_path, **options)[:]
 
 
-def _facts(dat_path: str | Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Merges what was given with the .json beside the .dat."""
-    facts = spike_sidecar.merge_facts(dat_path, given, needed=_FLAGS)
-    flags = [flag for name, flag in _FLAGS.items() if name not in facts]
+def _open(
+    dat_path: str | Path, facts: Mapping[str, Any], key: str | None
+) -> SpikeStream:
+    return open_spikes(
+        dat_path,
+        height=facts.get("height"),
+        width=facts.get("width"),
+        flip=facts.get("flip"),
+        bit_order=facts["bit_order"],
+        layout=facts["layout"],
+        key=key,
+    )
+
+
+def _facts(
+    dat_path: str | Path, given: Mapping[str, Any], needed: Collection[str]
+) -> dict[str, Any]:
+    """Merges what was given with the .json beside the recording."""
+    facts = spike_sidecar.merge_facts(dat_path, given, needed=needed)
+    flags = [_FLAGS[name] for name in needed if name not in facts]
     if flags:
         raise ValueError(
             f"{dat_path} does not say how it is to be read and there is no "

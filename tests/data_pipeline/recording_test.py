@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -141,6 +142,35 @@ def test_swapped_height_and_width_are_named_and_may_be_insisted_on(
     with pytest.raises(ValueError, match="like 32x40 .*--spike_trust_size=true"):
         load(path, **swapped)
     load(path, **swapped, trust_size=True)
+
+
+@pytest.mark.parametrize("kind", [".npy", ".npz", ".h5"])
+def test_other_files_know_their_size_and_give_the_same(
+    dat: Path, spikes: np.ndarray, kind: str
+) -> None:
+    describe(dat)
+    expected = load(dat)
+    other = dat.with_name(f"b{kind}")
+    key = None if kind == ".npy" else "second"
+    if kind == ".npy":
+        np.save(other, spikes)
+    elif kind == ".npz":
+        np.savez(other, first=1 - spikes, second=spikes)
+    else:
+        with h5py.File(other, "w") as file:
+            file["first"], file["second"] = 1 - spikes, spikes
+    with pytest.raises(ValueError, match="no b.json beside it; pass --exposure"):
+        load(other, key=key)
+    found = load(other, exposure=(2, 9, 12), key=key)
+    np.testing.assert_array_equal(found[:2], expected[:2])
+    describe(other, flip=False)
+    np.testing.assert_array_equal(load(other, key=key), expected)
+    turned = load(other, exposure=(2, 9, 12), key=key)
+    np.testing.assert_array_equal(turned[:2], expected[:2])
+    with pytest.raises(ValueError, match="says flip False, but True was given"):
+        load(other, flip=True, key=key)
+    with pytest.raises(ValueError, match="says height 6, but 10 was given"):
+        load(other, spike_height=10, key=key)
 
 
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:

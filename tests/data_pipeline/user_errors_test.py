@@ -243,6 +243,12 @@ def test_a_stream_without_a_spike(folder: Path, capsys: Any) -> None:
     np.save("dark.npy", np.zeros_like(SPIKES))
     look = lambda: run_view(path="dark.npy")  # noqa: E731
     refuses(folder, capsys, look, "dark.npy holds no spike", program="view: ")
+
+    def restore() -> int:
+        return run_restore("--spikes=dark.npy", "--exposure=0,9,30")
+
+    said_of = "dark.npy holds no spike"
+    refuses(folder, capsys, restore, said_of, program="launch.py: error: ")
     put("set/spike/2_key_id60.dat", np.zeros_like(SPIKES))
     said = said.replace("spikes.dat", "2_key_id60.dat")
     refuses(folder, capsys, run_prepare_set, said, program="prepare: ")
