@@ -47,7 +47,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "time_surface",
+        pytest.param("raw", marks=pytest.mark.slow),
+        "log_standard",
+        "low_light",
+    ],
+)
 def test_training_and_what_follows_take_the_same_spikes(
     folder: Path, case: str
 ) -> None:

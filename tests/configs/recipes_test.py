@@ -119,3 +119,13 @@ def test_every_representation_has_options_that_the_model_takes(name, recipe):
     spikes = SpikeInput.from_settings(settings | {"representation": name})
     model = create_model("tiny", fusion="cross_attn")
     abstract_params(model, SpikeShape(spikes.num_channels, spike_scale=1))
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_the_documented_options_of_spikes_are_the_defaults(name):
+    text = (ROOT / "docs" / "spike_representations.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` (")]
+    for option, value in base.get_config("tiny").data.spikes[name].items():
+        number = isinstance(value, int | float)
+        said = f"{option}={value:g}" if number else option
+        assert f"`{said}" in row
