@@ -257,8 +257,8 @@ class ChannelAttentionFusion(Fusion):
         )
         size_query = _norm(query, (1, 2), precise)[..., None, None]
         size_key = rearrange(_norm(key, (2, 3), precise), "n s g e -> n g 1 s e")
-        logits = logits / (size_query * size_key) * temperature
-        logits = (logits + self._bias(c // heads, steps)).astype(precise)
+        logits = logits / (size_query * size_key) * temperature[None]
+        logits = (logits + self._bias(c // heads, steps)[None]).astype(precise)
         weights = nn.softmax(logits, axis=(-2, -1)).astype(self.dtype)
         out = jnp.einsum("ngdse,nshwge->nhwgd", weights, value)
         return self._last(c)(rearrange(out, "n h w g d -> n h w (g d)"))

@@ -73,7 +73,7 @@ class TemporalTransformer(nn.Module):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         zeros = nn.initializers.zeros
         steps, c = x.shape[1:]
-        codes = jnp.asarray(time_codes(steps, c), self.dtype)
+        codes = jnp.asarray(time_codes(steps, c), self.dtype)[None]
         normed = layer_norm("norm1", **dtypes)(x)
         query_key = nn.Dense(2 * c, name="query_key", **dtypes)(normed + codes)
         value = nn.Dense(c, name="value", **dtypes)(normed)
