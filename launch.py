@@ -92,13 +92,13 @@ def _train(options: argparse.Namespace) -> None:
     from data_pipeline import run_data
     from vrt_spike_jax import train
 
-    directory = _data_directory(config)
+    data = _data(config)
     if jax.process_index() == 0:
         write_config(workdir / "config.json", config)
     spike_input = run_data.measured_spike_input(
         config,
         _spike_input(config),
-        directory,
+        data,
         workdir,
         write=jax.process_index() == 0,
     )
@@ -107,7 +107,7 @@ def _train(options: argparse.Namespace) -> None:
         return run_data.train_batches(
             config,
             spike_input,
-            directory,
+            data,
             start_step=start_step,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -122,7 +122,7 @@ def _train(options: argparse.Namespace) -> None:
         model=_model(config),
         spike_shape=_spike_shape(config),
         make_batches=make_batches,
-        test_clips=run_data.held_out_clips(config, spike_input, directory),
+        test_clips=run_data.held_out_clips(config, spike_input, data),
         writer=events,
     )
     events.close()
@@ -140,7 +140,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     require_writable(workdir)
     model, params = _model_and_params(config, workdir)
     clips = run_data.held_out_clips(
-        config, _spike_input(config, workdir), _data_directory(config)
+        config, _spike_input(config, workdir), _data(config)
     )
     train.evaluate_run(
         config,
@@ -174,7 +174,7 @@ def _restore(options: argparse.Namespace) -> None:
             video,
             video.shape,
             spike_input=_spike_input(config, workdir),
-            spike_scale=config.data.embedded.spike_scale,
+            spike_scale=config.data.spike_scale,
             facts=command_line.spike_facts(options),
         )
     links = [
@@ -358,7 +358,7 @@ def _spike_shape(config: Any) -> Any:
     from vrt_spike_jax.train_state import SpikeShape
 
     channels = _spike_input(config).num_channels
-    return SpikeShape(channels, config.data.embedded.spike_scale)
+    return SpikeShape(channels, config.data.spike_scale)
 
 
 def _spike_input(config: Any, workdir: Path | None = None) -> Any:
@@ -402,20 +402,21 @@ def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
     return _model(config), params
 
 
-def _data_directory(config: Any) -> str:
+def _data(config: Any) -> Any:
+    """The data sets of a run, of which the embedded one is built where it is taken."""
     import jax
     from jax.experimental import multihost_utils
 
-    from data_pipeline import pipeline
+    from data_pipeline import run_data
 
-    directory = str(Path(config.data.dir).expanduser().resolve())
-    settings = config.data.embedded.to_dict()
+    if config.data.sets:
+        return run_data.chosen_sets(config)
     if jax.process_index() == 0:
-        pipeline.prepare_embedded(directory, settings)
+        run_data.embedded_set(config)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("data set is prepared")
     # Finds what the first process made, unless this machine has a disk of its own.
-    return pipeline.prepare_embedded(directory, settings)
+    return run_data.embedded_set(config)
 
 
 def _print_versions() -> None:

@@ -70,6 +70,10 @@ def _deblur() -> ConfigDict:
             },
             "data": {
                 "dir": f"{CACHE}/data",  # prepared data sets; ~ is the home directory
+                # Data sets of data_pipeline.prepare to train on, and their weights, as
+                # in (("~/data/gopro", 2.0), ("~/data/reds", 1.0)); (): the embedded.
+                "sets": (),
+                "spike_scale": 1,  # RGB pixels per spike pixel, each way: 1, 2 or 4
                 "num_frames": 6,  # frames of a training clip
                 "crop_size": 256,  # RGB pixels, height and width
                 "batch_size": 8,  # clips a step, over all devices
@@ -109,7 +113,6 @@ def _deblur() -> ConfigDict:
                     "width": 384,  # RGB pixels
                     "exposure": 49,  # spike frames the shutter is open, odd
                     "period": 56,  # spike frames from one exposure to the next
-                    "spike_scale": 1,  # RGB pixels per spike pixel, each way
                     "threshold": 1.0,  # accumulated light that fires a spike
                     "gain": 0.6,  # accumulated light per spike frame at white
                     "max_blur": 16.0,  # RGB pixels of camera motion in one exposure

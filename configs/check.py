@@ -1,6 +1,7 @@
 """Checks a configuration as a whole, before anything expensive starts."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -120,7 +121,8 @@ def check(
     _check_spike_options(config.model, config.data.spikes)
     _check_clips(config.data, smallest_size)
     _check_optimizer(config.optimizer, config.train.steps)
-    _check_evaluation(config.eval, smallest_size, config.data.embedded.exposure)
+    exposure = None if config.data.sets else config.data.embedded.exposure
+    _check_evaluation(config.eval, smallest_size, exposure)
     if device_count is not None:
         _check_devices(config, device_count, process_count)
 
@@ -237,12 +239,6 @@ def _check_clips(data: Any, smallest_size: int) -> None:
         f"data.jitter.thresholds is {tuple(thresholds)}; it must be the lowest and the "
         "highest factor, at least 1, as in --config.data.jitter.thresholds='(1,4)'",
     )
-    embedded = data.embedded
-    _require(
-        embedded.train_clips >= data.batch_size,
-        f"data.embedded.train_clips is {embedded.train_clips}, which is fewer than the "
-        f"{data.batch_size} clips of one data.batch_size",
-    )
     _require(
         data.crop_size >= smallest_size and data.crop_size % 8 == 0,
         f"data.crop_size is {data.crop_size}; it must be a multiple of 8 and at least "
@@ -253,6 +249,38 @@ def _check_clips(data: Any, smallest_size: int) -> None:
         data.num_frames >= 2,
         f"data.num_frames is {data.num_frames}; the model aligns neighbouring frames "
         "and needs at least 2",
+    )
+    _require(
+        data.spike_scale in (1, 2, 4),
+        f"data.spike_scale is {data.spike_scale}; it must be 1, 2 or 4",
+    )
+    if data.sets:
+        _check_sets(data.sets)
+    else:
+        _check_embedded(data)
+
+
+def _check_sets(sets: Any) -> None:
+    example = "--config.data.sets=\"(('~/data/gopro', 2.0), ('~/data/reds', 1.0))\""
+    for entry in sets:
+        _require(
+            isinstance(entry, tuple | list)
+            and len(entry) == 2
+            and isinstance(entry[0], str)
+            and isinstance(entry[1], int | float)
+            and not isinstance(entry[1], bool)
+            and 0 < entry[1] < math.inf,
+            f"data.sets holds {entry!r}; each entry must be (directory of a data set, "
+            f"weight above 0), as in {example}; mind the comma behind a single one",
+        )
+
+
+def _check_embedded(data: Any) -> None:
+    embedded = data.embedded
+    _require(
+        embedded.train_clips >= data.batch_size,
+        f"data.embedded.train_clips is {embedded.train_clips}, which is fewer than the "
+        f"{data.batch_size} clips of one data.batch_size",
     )
     _require(
         embedded.num_frames >= data.num_frames,
@@ -271,10 +299,6 @@ def _check_clips(data: Any, smallest_size: int) -> None:
             f"data.embedded.{side} is {size}; it must be a multiple of 8, for example "
             f"{-(-size // 8) * 8}",
         )
-    _require(
-        embedded.spike_scale in (1, 2, 4),
-        f"data.embedded.spike_scale is {embedded.spike_scale}; it must be 1, 2 or 4",
-    )
     _require(
         embedded.exposure >= 1 and embedded.exposure % 2 == 1,
         f"data.embedded.exposure is {embedded.exposure}; it must be odd, so that one "
@@ -354,7 +378,7 @@ def _check_optimizer(optimizer: Any, steps: int) -> None:
         )
 
 
-def _check_evaluation(settings: Any, smallest_size: int, exposure: int) -> None:
+def _check_evaluation(settings: Any, smallest_size: int, exposure: int | None) -> None:
     tile, overlap = settings.tile, settings.overlap
     window = settings.tfp_short_window
     _require(
@@ -363,7 +387,7 @@ def _check_evaluation(settings: Any, smallest_size: int, exposure: int) -> None:
         f"frame is its middle, for example {window + 1}",
     )
     _require(
-        window <= exposure,
+        exposure is None or window <= exposure,
         f"eval.tfp_short_window is {window}; it must be at most "
         f"data.embedded.exposure={exposure}, of which it is a part",
     )

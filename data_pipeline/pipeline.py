@@ -11,10 +11,18 @@ from data_pipeline import augment
 from data_pipeline import jitter as jitters
 from data_pipeline.graph_samples import GraphSampler
 from data_pipeline.jitter import Jitter
+from data_pipeline.mixing import (
+    Data,
+    JoinedRecords,
+    Schedule,
+    check_spike_scale,
+    weighted_sets,
+)
+from data_pipeline.motion_mask import moving_pixels
 from data_pipeline.records import Record, check_record, middle_sharp, unpack_spikes
 from data_pipeline.representations import tfp, voxel_grid
 from data_pipeline.samples import Sampler
-from data_pipeline.spike_deblur import open_split, prepare_embedded
+from data_pipeline.spike_deblur import prepare_embedded
 from data_pipeline.spike_input import SpikeInput
 
 __all__ = [
@@ -33,7 +41,7 @@ _READERS = 2  # batches made at a time; training needs the other cores
 
 
 def train_batches(
-    directory: str,
+    data: Data,
     *,
     num_frames: int,
     crop_size: int,
@@ -47,12 +55,13 @@ def train_batches(
 ) -> Iterator[Batch]:
     """Yields batches of the 'train' split without end, from step `start_step` on.
 
-    Batch `step` is a pure function of (seed, step): each epoch is its own permutation
-    of the clips, and each clip gets its own random window, crop, flips and
+    Batch `step` is a pure function of (seed, step): each epoch of a data set is its own
+    permutation of the clips, and each clip gets its own random window, crop, flips and
     transposition.
 
     Args:
-        directory: of a built data set.
+        data: the directory of a built data set, or several with the weights that they
+            are drawn by, as in [('a', 3), ('b', 1)].
         num_frames: of each sample.
         crop_size: height and width of each sample in RGB pixels.
         spike_input: what becomes of the spikes of each exposure.
@@ -68,28 +77,21 @@ def train_batches(
         float32.
 
     Raises:
-        ValueError: a clip is too short, too small or without sharp frames, the split
-            has fewer clips than a global batch, or an argument is out of its range.
-        FileNotFoundError: there is no data set in the directory.
+        ValueError: a clip is too short, too small or without sharp frames, the splits
+            have fewer clips than a global batch, the data sets differ in their spike
+            scale, or an argument is out of its range.
+        FileNotFoundError: there is no data set in a directory.
     """
     _leave_accelerators_alone()
-    records = open_split(directory, "train")
+    schedule = Schedule([weight for _, weight in weighted_sets(data)])
+    records = JoinedRecords(data, "train")
     _check_batching(len(records), batch_size, process_index, process_count)
     for name, value in (("seed", seed), ("start_step", start_step)):
         if value < 0:
             raise ValueError(f"{name} must not be negative, got {value}.")
-    check_record(records[0])
-    augment.check_fits(
-        records[0],
-        num_frames=num_frames,
-        crop_size=crop_size,
-        margin=spike_input.margin,
-    )
-    spike_input.check_exposures(
-        records[0]["exposure"],
-        len(records[0]["spikes"]),
-        source=f"Clip {records[0]['name']}",
-    )
+    check_spike_scale(records.sets)
+    for _, clips in records.sets:
+        _check_clip(clips[0], spike_input, num_frames=num_frames, crop_size=crop_size)
     sampler = Sampler(
         records,
         num_frames=num_frames,
@@ -99,7 +101,9 @@ def train_batches(
         jitter=jitter,
     )
     first = start_step * batch_size * process_count + process_index
-    dataset = _order(len(records), seed=seed, first=first, stride=process_count)
+    dataset = schedule.order(
+        records.counts, seed=seed, first=first, stride=process_count
+    )
     dataset = dataset.map(_draws(seed))
     at_once = {"num_parallel_calls": _READERS, "deterministic": True}
     if spike_input.is_plain_voxels:
@@ -121,7 +125,7 @@ class TestClips(Sequence[dict[str, Any]]):
 
     def __init__(
         self,
-        records: Sequence[Record],
+        records: JoinedRecords,
         *,
         spike_input: SpikeInput,
         tfp_short_window: int,
@@ -151,8 +155,9 @@ class TestClips(Sequence[dict[str, Any]]):
         sharp, sharp_time = middle_sharp(record)
         short = [tfp(spikes, int(time), window) for time in sharp_time]
         long = [voxel_grid(spikes, 1, start=a, end=b)[0] for a, b in exposure.tolist()]
+        label = self._records.label_of(index)
         return {
-            "name": record["name"],
+            "name": f"{label}/{record['name']}" if label else record["name"],
             "blur": record["blur"].astype(np.float32) / np.float32(255),
             "sharp": sharp.astype(np.float32) / np.float32(255),
             "spikes": self._spike_input.of_clip(
@@ -160,11 +165,12 @@ class TestClips(Sequence[dict[str, Any]]):
             ),
             "tfp_short": np.stack(short),
             "tfp_long": np.stack(long),
+            "moving": moving_pixels(sharp, sharp_time, exposure),
         }
 
 
 def test_clips(
-    directory: str,
+    data: Data,
     *,
     spike_input: SpikeInput,
     tfp_short_window: int,
@@ -173,24 +179,26 @@ def test_clips(
     """Opens whole clips for evaluation, each read when it is indexed.
 
     Args:
-        directory: of a built data set.
+        data: the directory of a built data set, or several with weights, whose clips
+            follow each other, with the data set in the name.
         spike_input: what becomes of the spikes of each exposure.
         tfp_short_window: spike frames, odd, of the short TFP around the sharp instant.
         split: 'test' or 'train'.
 
     Returns:
         A sequence of {'name', 'blur' and 'sharp' (T, H, W, 3) in [0, 1], 'spikes'
-        (T, C, h, w), 'tfp_short' and 'tfp_long' (T, h, w)}; the last two in spikes per
-        spike frame, arrays in float32.
+        (T, C, h, w), 'tfp_short' and 'tfp_long' (T, h, w), 'moving' (T, H, W)}; the
+        two TFP in spikes per spike frame, 'moving' of bool as `moving_pixels`, the
+        other arrays in float32.
 
     Raises:
-        FileNotFoundError: there is no data set in the directory.
+        FileNotFoundError: there is no data set in a directory.
         ValueError: the split is unknown, or the window out of its range.
     """
     if tfp_short_window < 1 or tfp_short_window % 2 == 0:
         raise ValueError(f"tfp_short_window must be odd, got {tfp_short_window}.")
     return TestClips(
-        open_split(directory, split),
+        JoinedRecords(data, split),
         spike_input=spike_input,
         tfp_short_window=tfp_short_window,
     )
@@ -222,19 +230,15 @@ def _check_batching(
         )
 
 
-def _order(num_clips: int, *, seed: int, first: int, stride: int) -> tf.data.Dataset:
-    """Yields (index of the clip, position), each epoch its own permutation."""
-
-    @tf.autograph.experimental.do_not_convert
-    def at(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        epoch = position // num_clips
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        index = tf.random.experimental.index_shuffle(
-            position % num_clips, tf.cast(key, tf.uint32), num_clips - 1
-        )
-        return index, position
-
-    return tf.data.Dataset.range(first, tf.int64.max, stride).map(at)
+def _check_clip(
+    record: Record, spike_input: SpikeInput, *, num_frames: int, crop_size: int
+) -> None:
+    check_record(record)
+    sizes = {"num_frames": num_frames, "crop_size": crop_size}
+    augment.check_fits(record, **sizes, margin=spike_input.margin)
+    spike_input.check_exposures(
+        record["exposure"], len(record["spikes"]), source=f"Clip {record['name']}"
+    )
 
 
 def _draws(seed: int) -> Any:

@@ -247,7 +247,7 @@ def _check_trained(dat_path: str | Path, found: int, trained: int | None) -> Non
         raise ValueError(
             f"one spike pixel of {dat_path} covers {found} RGB pixels each way, but "
             f"the model was trained for {trained}; train one with "
-            f"--config.data.embedded.spike_scale={found}, or resize the video."
+            f"--config.data.spike_scale={found}, or resize the video."
         )
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import pipeline, spike_statistics
+from data_pipeline.mixing import Data, JoinedRecords, check_spike_scale, find_set
 from data_pipeline.recording import Frames, Recording
+from data_pipeline.spike_deblur.source import SPLITS
 from data_pipeline.spike_input import SpikeInput
 
 
 def measured_spike_input(
-    config: Any, spike_input: SpikeInput, directory: str, workdir: Path, *, write: bool
+    config: Any, spike_input: SpikeInput, data: Data, workdir: Path, *, write: bool
 ) -> SpikeInput:
     """Returns what becomes of the spikes in training, measured where it has to be.
 
@@ -21,7 +23,7 @@ def measured_spike_input(
     Args:
         config: a run configuration, checked.
         spike_input: what becomes of the spikes, without statistics.
-        directory: of the data set.
+        data: of the run.
         workdir: of the run.
         write: whether this process keeps the statistics in `workdir`.
     """
@@ -31,7 +33,7 @@ def measured_spike_input(
         return spike_statistics.with_saved(spike_input, workdir)
     before = spike_input.before_statistics()
     statistics = spike_statistics.measure_batches(
-        train_batches(config, before, directory, start_step=0),
+        train_batches(config, before, data, start_step=0),
         batch_size=config.data.batch_size,
         side_channels=spike_input.side_channels,
     )
@@ -41,37 +43,59 @@ def measured_spike_input(
     return dataclasses.replace(spike_input, statistics=statistics)
 
 
+def embedded_set(config: Any) -> str:
+    """Builds the embedded data set unless it is there, and returns its directory."""
+    directory = str(Path(config.data.dir).expanduser().resolve())
+    settings = config.data.embedded.to_dict()
+    settings["spike_scale"] = config.data.spike_scale
+    return pipeline.prepare_embedded(directory, settings)
+
+
+def chosen_sets(config: Any) -> list[tuple[str, float]]:
+    """Returns the built data sets that a run takes, checked, and their weights.
+
+    Raises:
+        FileNotFoundError: a directory holds no built data set.
+        ValueError: a data set is of another version, or of another spike scale.
+    """
+    chosen = [(find_set(name), float(weight)) for name, weight in config.data.sets]
+    for split in SPLITS:
+        sets = JoinedRecords(chosen, split).sets
+        check_spike_scale(sets, expected=config.data.spike_scale)
+    return chosen
+
+
 def train_batches(
     config: Any,
     spike_input: SpikeInput,
-    directory: str,
+    data: Data,
     *,
     start_step: int,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[pipeline.Batch]:
     """Yields a process's part of every training batch from `start_step` on."""
-    data = config.data
+    settings = config.data
     return pipeline.train_batches(
-        directory,
-        num_frames=data.num_frames,
-        crop_size=data.crop_size,
+        data,
+        num_frames=settings.num_frames,
+        crop_size=settings.crop_size,
         spike_input=spike_input,
-        batch_size=data.batch_size // process_count,
+        batch_size=settings.batch_size // process_count,
         seed=config.seed,
         start_step=start_step,
-        jitter=pipeline.Jitter(**data.jitter),
+        jitter=pipeline.Jitter(**settings.jitter),
         process_index=process_index,
         process_count=process_count,
     )
 
 
 def held_out_clips(
-    config: Any, spike_input: SpikeInput, directory: str
+    config: Any, spike_input: SpikeInput, data: Data
 ) -> pipeline.TestClips:
     """Opens the clips that a run is evaluated on."""
     return pipeline.test_clips(
-        directory,
+        data,
         spike_input=spike_input,
         tfp_short_window=config.eval.tfp_short_window,
     )

@@ -174,6 +174,13 @@ class Sampler:
     ) -> Cut:
         """Cuts a sample out of a record, as its draws say."""
         jitter = self._jitter
+        found = self._crop_size // int(record["spike_scale"])
+        if found != self._spike_size:
+            raise ValueError(
+                f"Clip {record['name']} has another spike_scale, "
+                f"{record['spike_scale']}, than the clips before it; build its data "
+                "set again with one."
+            )
         if jitter.time_reversal:
             jitters.check_reversible(record)
         crop = augment.crop_record(

@@ -35,7 +35,7 @@ class Net(nn.Module):
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Neither the data set nor a checkpoint is needed.
-    monkeypatch.setattr(launch, "_data_directory", None)
+    monkeypatch.setattr(launch, "_data", None)
     monkeypatch.setattr(launch, "_model_and_params", None)
 
 

@@ -202,7 +202,7 @@ def test_other_settings_are_taken_until_there_is_a_checkpoint(monkeypatch, untra
     def reached(config):
         raise Reached(config.train.steps)
 
-    monkeypatch.setattr(launch, "_data_directory", reached)
+    monkeypatch.setattr(launch, "_data", reached)
     arguments = [f"--config={CROSS}:smoke", "--workdir=cross_attn"]
     with pytest.raises(Reached, match="99"):
         launch.main([*arguments, "--config.train.steps=99"])

@@ -35,7 +35,7 @@ from data_pipeline.video_files import write_video
 def sources(folder: Path, clips: int) -> Iterator[Source]:
     """The three kinds, with about `clips` clips each."""
     embedded = base.get_config("tiny").data.embedded.to_dict()
-    embedded.update(train_clips=clips, test_clips=1)
+    embedded.update(train_clips=clips, test_clips=1, spike_scale=1)
     given = [f"--{name}={value}" for name, value in embedded.items()]
     yield _source("--source=embedded", *given)
 

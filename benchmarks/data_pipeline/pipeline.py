@@ -156,6 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     settings = base.get_config("deblur").data.embedded.to_dict()
+    settings["spike_scale"] = 1
     settings.update(train_clips=_CLIPS, test_clips=1)
     with tempfile.TemporaryDirectory() as folder:
         directory = prepare_embedded(folder, settings)

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
     settings = base.get_config("deblur").data.embedded.to_dict()
+    settings["spike_scale"] = 1
     settings.update(train_clips=options.clips, test_clips=1)
     with tempfile.TemporaryDirectory() as folder:
         directory = prepare_embedded(folder, settings)

@@ -44,7 +44,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"data.embedded.width": 164}, "for example 168"),
         ({"data.embedded.exposure": 48}, "for example 49"),
         ({"data.embedded.period": 20}, "at least data.embedded.exposure"),
-        ({"data.embedded.spike_scale": 3}, "1, 2 or 4"),
+        ({"data.spike_scale": 3}, "1, 2 or 4"),
         ({"data.embedded.threshold": 0.0}, "above 0"),
         ({"data.embedded.max_blur": 0.0}, "above 0"),
         ({"data.embedded.transfer": "lin"}, "did you mean 'linear'?"),
