@@ -20,16 +20,20 @@ def quantise(frames: Num[Array, "..."]) -> Num[Array, "..."]:
 
 
 def frame_pair(
-    prediction: Num[Array | np.ndarray, "..."], target: Num[Array | np.ndarray, "..."]
+    prediction: Num[Array | np.ndarray, "..."],
+    target: Num[Array | np.ndarray, "..."],
+    *,
+    rounding: bool = True,
 ) -> tuple[Float[Array, "n h w 3"], Float[Array, "n h w 3"]]:
     """Checks two sets of RGB frames and gives them as 8-bit values.
 
     Args:
       prediction: (..., H, W, 3), float in [0, 1] or uint8.
       target: the same shape; its type may be the other of the two.
+      rounding: False leaves out the rounding to 8 bits, not the clipping.
 
     Returns:
-      Both as float32 integers 0...255, leading axes folded into one.
+      Both as float32 0...255, integers after rounding, leading axes folded into one.
 
     Raises:
       ValueError: shapes that differ or are not of RGB frames, another type, or (outside
@@ -47,10 +51,18 @@ def frame_pair(
     for name, frames in (("prediction", prediction), ("target", target)):
         _check_values(name, frames)
     shape = (-1, *prediction.shape[-3:])
+    scaled = quantise if rounding else _scale
     return (
-        quantise(jnp.asarray(prediction)).reshape(shape),
-        quantise(jnp.asarray(target)).reshape(shape),
+        scaled(jnp.asarray(prediction)).reshape(shape),
+        scaled(jnp.asarray(target)).reshape(shape),
     )
+
+
+def _scale(frames: Num[Array, "..."]) -> Num[Array, "..."]:
+    """Frames on the scale of `quantise`, without its rounding."""
+    if frames.dtype == jnp.uint8:
+        return frames.astype(jnp.float32)
+    return jnp.clip(frames.astype(jnp.float32), 0.0, 1.0) * 255.0
 
 
 def _check_values(name: str, frames: Num[Array | np.ndarray, "..."]) -> None:

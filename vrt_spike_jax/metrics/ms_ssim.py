@@ -1,0 +1,90 @@
+"""Multi-scale structural similarity of frames.
+
+Source: Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality
+assessment", Asilomar 2003: five scales with the weights of the paper.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from vrt_spike_jax.metrics.gaussian import WINDOW
+from vrt_spike_jax.metrics.protocol import Protocol, compared_frames, luma
+from vrt_spike_jax.metrics.ssim import similarity
+
+# The exponents of the paper, finest scale first.
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+# Pixels of a side at which the window still fits at the coarsest scale.
+SMALLEST = WINDOW * 2 ** (len(WEIGHTS) - 1)
+
+
+def frame_ms_ssim(
+    prediction: Num[Array | np.ndarray, "..."],
+    target: Num[Array | np.ndarray, "..."],
+    *,
+    protocol: Protocol | None = None,
+) -> Float[Array, " n"]:
+    """MS-SSIM of each frame: each colour by itself, then their mean.
+
+    The windows are those of `ssim`, only where they lie inside. From scale to scale 2x2
+    pixels become their mean, and an odd last row or column is left out. Structure below
+    0, of opposite frames, counts as 0, since it has no fractional power.
+
+    Args:
+      prediction: (..., H, W, 3), float in [0, 1] or uint8; H and W at least 176 within
+        the border.
+      target: the same shape.
+      protocol: None for the default one: RGB, rounded, no border cut.
+
+    Returns:
+      A value for each frame, leading axes folded into one; 1 for identical frames.
+
+    Raises:
+      ValueError: shapes, types or values other than these.
+    """
+    protocol = protocol or Protocol()
+    prediction, target = compared_frames(prediction, target, protocol)
+    height, width = prediction.shape[1:3]
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"MS-SSIM needs frames of at least {SMALLEST}x{SMALLEST} pixels, on whose "
+            f"coarsest scale its window fits; got {height}x{width}."
+        )
+    return _frame_values(prediction, target, colour=protocol.colour)
+
+
+@jax.jit(static_argnames="colour")
+def _frame_values(
+    prediction: Float[Array, "n h w 3"],
+    target: Float[Array, "n h w 3"],
+    *,
+    colour: str,
+) -> Float[Array, " n"]:
+    def of_frame(pair: tuple[Array, Array]) -> Float[Array, ""]:
+        x, y = (luma(frame) if colour == "y" else frame for frame in pair)
+        return multi_scale(x, y)
+
+    # One frame at a time: the working set of a long video would not fit in memory.
+    return jax.lax.map(of_frame, (prediction, target))
+
+
+def multi_scale(x: Float[Array, "h w c"], y: Float[Array, "h w c"]) -> Float[Array, ""]:
+    """MS-SSIM of two images of values 0...255, the mean over their channels."""
+    value = jnp.ones(x.shape[-1], x.dtype)
+    for scale, weight in enumerate(WEIGHTS):
+        luminance, structure = similarity(x, y)
+        if scale == len(WEIGHTS) - 1:
+            structure = luminance * structure
+        else:
+            x, y = _halve(x), _halve(y)
+        factor = jnp.maximum(jnp.mean(structure, axis=(0, 1)), 0.0)
+        value *= factor**weight
+    return jnp.mean(value)
+
+
+def _halve(image: Float[Array, "h w c"]) -> Float[Array, "h2 w2 c"]:
+    """The mean of each 2x2 pixels."""
+    height, width = (size // 2 * 2 for size in image.shape[:2])
+    image = image[:height, :width]
+    return image.reshape(height // 2, 2, width // 2, 2, -1).mean(axis=(1, 3))
