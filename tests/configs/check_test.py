@@ -7,6 +7,8 @@ from configs import base, check
 VARIANTS = {"tiny": 32, "deblur": 64}
 FUSIONS = ("none", "cross_attn")
 STAGES = ("stage1", "stage2")
+_CONFIDENT = {"model.fusion": "cross_attn", "model.dark_confidence": True}
+_CLOSED_FORM = {"model.closed_form_input": True}
 
 
 def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
@@ -31,6 +33,16 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"model.remat": (1,)}, "must hold names of stages"),
         ({"model.remat": ("stage1,stage2",)}, "('stage1','stage2')"),
         ({"model.dtype": "bf16"}, "did you mean 'bfloat16'?"),
+        ({"model.fusion_places": "skip"}, "did you mean 'skips'?"),
+        ({"model.time_strides": ()}, "whole numbers of at least 1"),
+        ({"model.time_strides": (4, 0)}, "whole numbers of at least 1"),
+        ({"model.temporal_blocks": -1}, "at least 0"),
+        ({"model.temporal_blocks": 1}, "no spike encoder"),
+        ({"model.dark_confidence": True}, "no spike encoder"),
+        ({**_CONFIDENT, "data.spikes.low_light": True}, "a confidence of its own"),
+        ({**_CONFIDENT, "data.spikes.normalisation": "log"}, "normalisation=none"),
+        ({**_CLOSED_FORM, "data.spikes.representation": "raw"}, "representation=voxel"),
+        ({**_CLOSED_FORM, "data.spikes.margin": 2}, "margin=0"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
         ({"data.crop_size": 60}, "for example 64"),
         ({"data.crop_size": 24}, "at least 32, for example 32"),

@@ -17,6 +17,7 @@ from data_pipeline.spike_input import NORMALISATIONS, SpikeInput
 from vrt_spike_jax import VARIANTS, create_model
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.vrt import STAGES
+from vrt_spike_jax.models.vrt_spike import PLACES
 from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -102,6 +103,10 @@ def test_every_key_is_read_outside_the_configurations():
         assert set(options) == set(signature(representation.count).parameters)
         read |= set(options)
     assert not [key for key, leaf in leaves.items() if leaf not in read]
+
+
+def test_the_places_of_fusions_are_those_of_the_model():
+    assert tuple(PLACES) == check.FUSION_PLACES
 
 
 def test_the_choices_for_spikes_are_those_of_the_data_pipeline():
