@@ -186,3 +186,42 @@ def test_unknown_forms_are_refused():
         frame_ssim(frame, frame, form="volume")
     with pytest.raises(ValueError, match="take the form 'gaussian' for Y"):
         frame_ssim(frame, frame, form="volumetric", protocol=Protocol(colour="y"))
+
+
+@pytest.mark.parametrize("form", ["gaussian", "volumetric"])
+def test_a_shift_by_one_pixel_has_its_value_by_hand(form):
+    # A grey ramp of 2 levels a pixel, shifted by one: the same structure everywhere, 2
+    # levels darker, so that only the luminance differs.
+    ramp = 20 + 2 * np.arange(60)
+    level = ramp[6:-6].astype(np.float64)
+    c1 = (0.01 * 255) ** 2
+    expected = np.mean(
+        (2 * level * (level - 2) + c1) / (level**2 + (level - 2) ** 2 + c1)
+    )
+    frame, shifted = (
+        np.broadcast_to(values.astype(np.uint8)[None, :, None], (30, 60, 3))
+        for values in (ramp, ramp - 2)
+    )
+    inside = np.zeros((30, 60), bool)
+    inside[:, 6:-6] = True
+    found = frame_ssim(shifted, frame, form=form, mask=inside)
+    assert found[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_blur_that_leaves_nothing_has_its_value_by_hand():
+    # Stripes of one pixel, and the grey that a long blur makes of them: no covariance,
+    # and what is left of SSIM is c2 / (variance + c2), but for what of the stripes
+    # passes through the window.
+    stripes = np.where(np.arange(40) % 2, 150, 50)
+    weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    passed = np.sum(weights * (-1.0) ** np.arange(-5, 6)) / weights.sum()
+    variance = 50**2 * (1 - passed**2)
+    c2 = (0.03 * 255) ** 2
+    frame, blurred = (
+        np.broadcast_to(values.astype(np.uint8)[None, :, None], (30, 40, 3))
+        for values in (stripes, np.full(40, 100))
+    )
+    found = frame_ssim(blurred, frame)
+    # The luminance is 1 but for the square of half a percent.
+    assert abs(passed) < 0.02
+    assert found[0] == pytest.approx(c2 / (variance + c2), abs=1e-5)
