@@ -7,6 +7,7 @@ path, on a file system that the machines share.
 
 import contextlib
 import functools
+import io
 import shlex
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def make(source: Source, unfinished: Path, options: str) -> None:
         OSError: a worker cannot write into the directory.
     """
     beam = _import_beam()
+    _check_options(options)
     root = unfinished.resolve()
     missing = missing_clips(root, source.counts)
     with _progress(root, source), _plain_errors(root):
@@ -58,6 +60,23 @@ def _import_beam() -> Any:
             "pip install 'vrt-spike-jax[beam]'."
         ) from None
     return apache_beam
+
+
+def _check_options(options: str) -> None:
+    """Raises a ValueError where Beam's parser would end the program."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            PipelineOptions(shlex.split(options)).get_all_options()
+    except ValueError as error:  # a quotation without an end
+        reason = str(error)
+    except SystemExit:
+        reason = said.getvalue().strip().rpartition("\n")[2].rpartition("error: ")[2]
+    else:
+        return
+    raise ValueError(f"--beam_options={options} cannot be read: {reason.rstrip('.')}.")
 
 
 def _run(beam: Any, options: str, items: list[Any], work: Any) -> None:

@@ -1,6 +1,7 @@
 """A build by Apache Beam's local runner gives the bytes of a local build."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,12 +73,21 @@ def test_an_error_on_beam_is_the_sentence_of_its_cause(
 
 
 @beam
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--runner=Flnk", "Flnk"),
+        ("--direct_num_workers=two", "cannot be read: .*invalid int value: 'two'"),
+        ("--runner='Flink", "cannot be read: No closing quotation"),
+    ],
+)
 def test_wrong_options_of_beam_are_one_sentence(
-    settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path, options: str, message: str
 ) -> None:
-    done = prepare(tmp_path, settings, "--beam", "--beam_options=--runner=Flnk")
+    done = prepare(tmp_path, settings, "--beam", f"--beam_options={options}")
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr and "Flnk" in done.stderr
+    assert "Traceback" not in done.stderr and "usage:" not in done.stderr
+    assert re.search(message, done.stderr.splitlines()[-1])
     assert not any(tmp_path.iterdir())
 
 
