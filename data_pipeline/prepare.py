@@ -44,7 +44,7 @@ from data_pipeline.prepare_sources import find_source
 from data_pipeline.records import Record
 from data_pipeline.sources import video_folder
 from data_pipeline.spike_deblur import build, verify
-from data_pipeline.video_files import VideoReader, read_video, write_pictures
+from data_pipeline.video_files import FrameReader, VideoReader, write_pictures
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,21 +92,23 @@ def _files(options: argparse.Namespace) -> str:
         chosen(options, list(video_folder.SETTINGS))
     )
     paths = video_folder.find_videos(options.input)
-    for path in paths[1:]:  # the first is checked before anything is written
-        _, height, width, _ = VideoReader(path).shape
-        video_folder.check_footage(path.name, height, width, settings)
     with new_folder(options.output) as folder:
-        for path in paths:
-            frames, fps = read_video(path)
+        shapes = {path: VideoReader(path).shape for path in paths}
+        for path, (count, height, width, _) in shapes.items():
+            video_folder.check_footage(path.name, height, width, settings)
+            video_folder.require_footage(path.name, count, None, settings)
+        for path, shape in shapes.items():
+            frames = FrameReader(path, shape, keep=2)
+            name = video_folder.video_name(path)
             captured = video_folder.film_clip(
                 frames,
                 settings,
-                name=path.stem,
-                fps=fps,
+                name=name,
+                fps=frames.fps,
                 progress=partial(tqdm, desc=path.name, unit="spike frame"),
             )
             _check_light(path, captured.record)
-            place = folder if len(paths) == 1 else folder / path.stem
+            place = folder if len(paths) == 1 else folder / name
             place.mkdir(exist_ok=len(paths) == 1)
             write_files(place, captured)
     return str(options.output)

@@ -12,8 +12,14 @@ from tqdm import tqdm
 
 from data_pipeline.prepare_options import PUBLIC_SETS, chosen
 from data_pipeline.records import Record
-from data_pipeline.sources import embedded, public_set, spikes, video_folder
-from data_pipeline.sources.public_set import ClipFiles, PublicSet
+from data_pipeline.sources import (
+    embedded,
+    public_set,
+    spikes,
+    video_clips,
+    video_folder,
+)
+from data_pipeline.sources.public_set import ClipFiles, PublicSet, left_out_note
 from data_pipeline.spike_deblur import Source, embedded_source
 from data_pipeline.stream_check import check_streams
 from data_pipeline.video_files import VideoReader, list_pictures
@@ -32,7 +38,7 @@ def find_source(options: argparse.Namespace) -> tuple[Source, str]:
         return _public_set(options)
     if options.source == "spikes":
         return _spikes(options)
-    return _video(options), ""
+    return _video(options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +97,8 @@ def _public_set(options: argparse.Namespace) -> tuple[Source, str]:
         f"{left} of {total} streams are in no clip; they are fewer or shorter than a "
         "clip takes, or not where the layout and the settings look for them."
     )
-    return source, note if left else ""
+    num_clips = sum(len(clips) for clips in found.values())
+    return source, _notes(note if left else "", left_out_note(num_clips, splits))
 
 
 def _spikes(options: argparse.Namespace) -> tuple[Source, str]:
@@ -130,10 +137,14 @@ def _spikes(options: argparse.Namespace) -> tuple[Source, str]:
         if short
         else ""
     )
-    return source, note
+    return source, _notes(note, left_out_note(len(clips), splits))
 
 
-def _video(options: argparse.Namespace) -> Source:
+def _notes(*notes: str) -> str:
+    return " ".join(note for note in notes if note)
+
+
+def _video(options: argparse.Namespace) -> tuple[Source, str]:
     settings = video_folder.check_video_settings(
         chosen(options, list(video_folder.SETTINGS))
     )
@@ -150,11 +161,20 @@ def _video(options: argparse.Namespace) -> Source:
         for path, shape in shapes.items()
     ]
     total = sum(count for _, count in counts)
+    if not total:
+        longest = max(paths, key=lambda path: shapes[path][0])
+        length = shapes[longest][0]
+        video_folder.require_footage(longest.name, length, num_frames, settings)
     test_clips = options.test_clips
     if test_clips is None:
         test_clips = max(1, round(total / 10))
-    splits = video_folder.split_clips(counts, test_clips)
-    return Source(
+    between = video_folder.clips_between(num_frames, settings)
+    splits = video_clips.split_clips(counts, test_clips, between=between)
+    chosen_clips = {
+        split: [index for _, indices in videos for index in indices]
+        for split, videos in splits.items()
+    }
+    source = Source(
         name="video",
         version=video_folder.VERSION,
         settings={
@@ -163,12 +183,17 @@ def _video(options: argparse.Namespace) -> Source:
             "test_clips": test_clips,
             "footage": [_identity(path) for path in paths],
         },
-        counts={
-            split: sum(len(chosen) for _, chosen in videos)
-            for split, videos in splits.items()
-        },
-        make=video_folder.FootageClips(splits, shapes, settings, num_frames),
+        counts={split: len(indices) for split, indices in chosen_clips.items()},
+        make=video_clips.FootageClips(splits, shapes, settings, num_frames),
     )
+    short = [path for path, count in counts if not count]
+    note = (
+        f"{len(short)} of {len(paths)} videos are shorter than a clip and in none; the "
+        f"first is {short[0]}."
+        if short
+        else ""
+    )
+    return source, _notes(note, left_out_note(total, chosen_clips))
 
 
 def _identity(path: Path) -> str:

@@ -42,7 +42,7 @@ from data_pipeline.rgb_camera import RgbCamera
 from data_pipeline.spike_files import SpikeStream
 from data_pipeline.transfer import INTEGRATED
 
-VERSION = "1"  # raised whenever the same settings would give other clips
+VERSION = "2"  # raised whenever the same settings would give other clips
 # All times in spike frames.
 TRIPLET_SETTINGS: dict[str, type] = {
     "exposure": int,
@@ -134,6 +134,27 @@ def clip_length(settings: Mapping[str, Any]) -> int:
     return periods + settings["exposure"] + 2 * MARGIN
 
 
+def clip_source(start: int, settings: Mapping[str, Any]) -> range:
+    """Returns the spike frames of a stream that a clip is made from, if they are there.
+
+    They are more than its own: frames at its ends are made from what is around them.
+
+    Args:
+        start: spike frame at which the clip begins, of clip_starts.
+        settings: TRIPLET_SETTINGS, and any others.
+    """
+    exposure = _exposure_windows(settings)
+    times = sharp_times(exposure, settings["sharp_instants"])
+    window, last = settings["window"], start + clip_length(settings)
+    beyond = _beyond(*exposure[0].tolist())
+    first_seen, _ = stream_window(start + times[0], window, last)
+    _, last_seen = stream_window(start + times[-1], window, last + 2 * window)
+    return range(
+        max(0, min(start, start + int(exposure[0, 0]) - beyond, first_seen)),
+        max(last, start + int(exposure[-1, 1]) + beyond, last_seen),
+    )
+
+
 def make_triplets(
     stream: SpikeStream,
     start: int,
@@ -170,12 +191,7 @@ def make_triplets(
     spikes = stream[start : start + length]
     dark_rate = settings["dark_rate"]
     maps = estimated_maps(spikes, dark_rate=dark_rate) if dark_rate else None
-    exposure = exposure_windows(
-        settings["num_frames"],
-        first_start=MARGIN,
-        exposure=settings["exposure"],
-        period=settings["period"],
-    )
+    exposure = _exposure_windows(settings)
     blur = np.stack(
         [
             _exposure_light(stream, start + first, start + last, cfa, maps)
@@ -215,11 +231,25 @@ def make_triplets(
     return record
 
 
+def _exposure_windows(settings: Mapping[str, Any]) -> np.ndarray:
+    return exposure_windows(
+        settings["num_frames"],
+        first_start=MARGIN,
+        exposure=settings["exposure"],
+        period=settings["period"],
+    )
+
+
+def _beyond(start: float, end: float) -> int:
+    """Spike frames beside an exposure in which firings are looked up."""
+    return max(MARGIN, int(end - start) // 2)
+
+
 def _exposure_light(
     stream: SpikeStream, start: float, end: float, cfa: str, maps: NoiseMaps | None
 ) -> np.ndarray:
     """The mean light of an exposure as rates; firings are looked up around it."""
-    beyond = max(MARGIN, int(end - start) // 2)
+    beyond = _beyond(start, end)
     first, last = max(0, int(start) - beyond), min(len(stream), int(end) + beyond)
     rate = mean_rate(stream[first:last], start - first, end - first)
     return to_light(rate, cfa, maps)

@@ -14,7 +14,7 @@ from data_pipeline.choices import unknown_name
 from data_pipeline.records import Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources import video_folder
-from data_pipeline.sources.public_set import ClipFiles
+from data_pipeline.sources.public_set import ClipFiles, overlap
 from data_pipeline.video_files import FrameReader, list_pictures
 
 SETTINGS: dict[str, type] = {
@@ -55,10 +55,19 @@ class FootageClip(ClipFiles):
 
     footage: Footage
     index: int  # which clip of the footage, from 0 on
+    frames: range  # of the footage, from its first on
 
     def sources(self) -> tuple[Path, ...]:
         """Everything that the clip is made from."""
         return (self.footage.path, *super().sources())
+
+    def shares_with(self, other: ClipFiles) -> bool:
+        """Whether both are made from the same frames, or some of them."""
+        return (
+            isinstance(other, FootageClip)
+            and self.footage == other.footage
+            and overlap(self.frames, other.frames)
+        )
 
 
 class _FramesFrom(FrameReader):
@@ -216,7 +225,12 @@ def cut_clips(
     """Cuts a sequence into the clips that it gives, one after the other."""
     count = video_folder.count_clips(footage.length, num_frames, settings)
     return [
-        FootageClip(f"{footage.name}-{index:05d}", footage=footage, index=index)
+        FootageClip(
+            f"{footage.name}-{index:05d}",
+            footage=footage,
+            index=index,
+            frames=video_folder.clip_frames(index, num_frames, settings),
+        )
         for index in range(count)
     ]
 

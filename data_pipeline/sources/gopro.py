@@ -274,6 +274,7 @@ def _with_pictures(
                 sharp=sharp[chosen],
                 footage=footage,
                 index=clip.index,
+                frames=clip.frames,
             )
         )
     if not complete:

@@ -27,6 +27,10 @@ class ClipFiles:
         """Everything that the clip is made from: files, or folders of pictures."""
         return (*self.spikes, *self.blur, *self.sharp)
 
+    def shares_with(self, other: "ClipFiles") -> bool:
+        """Whether a file, or the same part of one, is in both."""
+        return not set(self.sources()).isdisjoint(other.sources())
+
 
 @dataclasses.dataclass(frozen=True)
 class PublicSet:
@@ -143,6 +147,9 @@ def split_clips(
 ) -> dict[str, Sequence[ClipFiles]]:
     """Keeps the data set's own split, or sets the last clips aside for the test.
 
+    Clips before them that are made from a part of what they are made from, as the
+    margins of neighbours are, are in neither split.
+
     Args:
         found: of find_splits.
         test_clips: how many to set aside, a tenth where None.
@@ -165,7 +172,48 @@ def split_clips(
             f"The folder gives {len(clips)} clip(s); test_clips must leave at least "
             f"one of them to train on and take at least one, got {count}."
         )
-    return {"train": clips[:-count], "test": clips[-count:]}
+    test = clips[-count:]
+    train = _apart(clips[:-count], test)
+    if not train:
+        raise ValueError(
+            f"All of the other {len(clips) - count} clip(s) share spikes or frames "
+            f"with the {count} that would be set aside for the test, as neighbours in "
+            "a recording do; give longer ones or more of them, or fewer num_frames."
+        )
+    return {"train": train, "test": test}
+
+
+def left_out_note(num_clips: int, splits: Mapping[str, Sequence[Any]]) -> str:
+    """Says how many of some clips split_clips left out; '' where it kept all."""
+    left = num_clips - sum(len(clips) for clips in splits.values())
+    return (
+        f"{left} of {num_clips} clips are in neither train nor test, as they share "
+        "spikes or frames with both."
+        if left
+        else ""
+    )
+
+
+def _apart(clips: Sequence[ClipFiles], others: Sequence[ClipFiles]) -> list[ClipFiles]:
+    """The clips that share nothing with any of the others."""
+    by_source: dict[Path, list[ClipFiles]] = {}
+    for other in others:
+        for source in other.sources():
+            by_source.setdefault(source, []).append(other)
+    return [
+        clip
+        for clip in clips
+        if not any(
+            clip.shares_with(other)
+            for source in clip.sources()
+            for other in by_source.get(source, ())
+        )
+    ]
+
+
+def overlap(first: range, second: range) -> bool:
+    """Whether two ranges without steps have a number in common."""
+    return max(first.start, second.start) < min(first.stop, second.stop)
 
 
 def identity(root: str | Path, clips: Iterable[ClipFiles]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from data_pipeline.reconstruct import LEAST_SIZE
 from data_pipeline.settings import check_settings
-from data_pipeline.sources.public_set import ClipFiles
+from data_pipeline.sources.public_set import ClipFiles, overlap
 from data_pipeline.spike_triplets import (
     check_filters,
     check_triplet_settings,
     clip_length,
+    clip_source,
     clip_starts,
 )
 
@@ -21,6 +22,15 @@ class StreamClip(ClipFiles):
     """A clip out of a longer stream."""
 
     start: int = 0  # spike frame of the stream that the clip begins at
+    made_from: range = range(0)  # spike frames of the stream
+
+    def shares_with(self, other: ClipFiles) -> bool:
+        """Whether both are made from the same spike frames, or some of them."""
+        return (
+            isinstance(other, StreamClip)
+            and self.spikes == other.spikes
+            and overlap(self.made_from, other.made_from)
+        )
 
 
 def check_stream_settings(
@@ -61,7 +71,12 @@ def cut_stream(
         settings: with those of spike_triplets.
     """
     return [
-        StreamClip(f"{name}-{index:05d}", (path,), start=start)
+        StreamClip(
+            f"{name}-{index:05d}",
+            (path,),
+            start=start,
+            made_from=clip_source(start, settings),
+        )
         for index, start in enumerate(clip_starts(count, settings))
     ]
 

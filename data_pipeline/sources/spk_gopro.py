@@ -160,5 +160,5 @@ def check_gopro_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 SPK_GOPRO = PublicSet(
-    "2", SETTINGS, DEFAULTS, find_clips, make_clip, splits_in="GOPRO_Large"
+    "3", SETTINGS, DEFAULTS, find_clips, make_clip, splits_in="GOPRO_Large"
 )

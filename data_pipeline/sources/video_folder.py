@@ -1,8 +1,6 @@
 """Your own footage as clip records: its frames are samples of a high-speed camera."""
 
-import dataclasses
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.settings import check_settings
 from data_pipeline.video_files import VIDEOS, FrameReader, list_pictures
 
-VERSION = "2"  # raised whenever the same settings would give other clips
+VERSION = "3"  # raised whenever the same settings would give other clips
 # All times in spike frames; `spikes_per_frame` of them pass from one frame of the
 # footage to the next.
 SETTINGS: dict[str, type] = {
@@ -72,7 +70,8 @@ def find_videos(path: str | Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: the folder holds neither videos nor pictures, or both.
+        ValueError: the folder holds neither videos nor pictures, or both, or two
+            videos of one name.
     """
     source = Path(path)
     if not source.exists():
@@ -84,6 +83,14 @@ def find_videos(path: str | Path) -> list[Path]:
         for entry in source.iterdir()
         if entry.suffix.lower() in VIDEOS or (entry.is_dir() and list_pictures(entry))
     )
+    named: dict[str, Path] = {}
+    for video in videos:
+        other = named.setdefault(video_name(video), video)
+        if other != video:
+            raise ValueError(
+                f"{other} and {video} are both called {video_name(video)}, so that "
+                "their clips could not be told apart; rename one of them."
+            )
     pictures = bool(list_pictures(source))
     if pictures and videos:
         raise ValueError(
@@ -95,6 +102,11 @@ def find_videos(path: str | Path) -> list[Path]:
             "folder of pictures."
         )
     return videos or [source]
+
+
+def video_name(path: Path) -> str:
+    """Returns what a video file or a folder of pictures is called."""
+    return path.name if path.is_dir() else path.stem
 
 
 def interpolate_light(
@@ -170,6 +182,48 @@ def frames_of_clip(num_frames: int, settings: Mapping[str, Any]) -> int:
     return 1 + -(-(span - 1) // settings["spikes_per_frame"])
 
 
+def clip_frames(index: int, num_frames: int, settings: Mapping[str, Any]) -> range:
+    """Returns the frames of the footage that clip `index` is made from."""
+    step = num_frames * settings["period"] // settings["spikes_per_frame"]
+    first = index * step
+    return range(first, first + frames_of_clip(num_frames, settings))
+
+
+def clips_between(num_frames: int, settings: Mapping[str, Any]) -> int:
+    """Returns how many clips lie between two that share no frame of the footage."""
+    step = clip_frames(1, num_frames, settings).start
+    return -(-frames_of_clip(num_frames, settings) // step) - 1
+
+
+def require_footage(
+    name: str, num_footage_frames: int, num_frames: int | None, settings: Any
+) -> None:
+    """Raises a ValueError unless the footage gives a clip.
+
+    Args:
+        name: of the footage, for the error.
+        num_footage_frames: that it has.
+        num_frames: of a clip; None: as many as there are, at least one.
+        settings: as check_video_settings returns them.
+    """
+    if not count_clips(num_footage_frames, num_frames or 1, settings):
+        raise ValueError(_too_short(name, num_footage_frames, num_frames, settings))
+
+
+def _too_short(
+    name: str, num_footage_frames: int, num_frames: int | None, settings: Any
+) -> str:
+    needed = frames_of_clip(num_frames or 1, settings)
+    fewer = "fewer num_frames, " if (num_frames or 1) > 1 else ""
+    return (
+        f"{name} has {num_footage_frames} frames, but one clip takes {needed} of them "
+        f"(exposure={settings['exposure']}, period={settings['period']}, "
+        f"spikes_per_frame={settings['spikes_per_frame']}, margin={MARGIN}); give "
+        f"longer footage, {fewer}a shorter exposure and period, or more "
+        "spikes_per_frame."
+    )
+
+
 def first_sharp_frame(settings: Mapping[str, Any]) -> int:
     """Returns the frame of the footage that is in the middle of the first exposure."""
     middle = _first_start(settings) + int(settings["exposure"]) // 2
@@ -223,13 +277,7 @@ def film_clip(
     first_start = _first_start(settings)
     available = count_clips(total, num_frames or 1, settings)
     if index >= available:
-        needed = frames_of_clip(num_frames or 1, settings)
-        raise ValueError(
-            f"{name} has {total} frames, but one clip takes {needed} of them "
-            f"(exposure={exposure}, period={period}, spikes_per_frame={rate}, "
-            f"margin={MARGIN}); give longer footage, a shorter exposure and period, or "
-            "more spikes_per_frame."
-        )
+        raise ValueError(_too_short(name, total, num_frames, settings))
     count = num_frames or available
     offset = index * count * period
     windows = exposure_windows(
@@ -260,80 +308,3 @@ def film_clip(
         cameras=cameras(settings),
         sharp_time=sharp_times(windows, settings["sharp_instants"], every=rate),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class FootageClips:
-    """Makes the clips of footage by their index, with few frames in memory.
-
-    Attributes:
-        splits: of split_clips.
-        shapes: path -> (frames, height, width, 3) of every video.
-        settings: as in SETTINGS.
-        num_frames: of a clip.
-    """
-
-    splits: Mapping[str, Sequence[tuple[Path, range]]]
-    shapes: Mapping[Path, tuple[int, int, int, int]]
-    settings: Mapping[str, Any]
-    num_frames: int
-
-    def __call__(self, split: str, index: int) -> Record:
-        """Makes a clip."""
-        videos = iter(self.splits[split])
-        path, chosen = next(videos)
-        while index >= len(chosen):
-            index -= len(chosen)
-            path, chosen = next(videos)
-        frames = _open_footage(path, self.shapes[path], self._overlap())
-        return make_clip(
-            frames,
-            self.settings,
-            name=f"{path.stem}-{chosen[index]:05d}",
-            fps=frames.fps,
-            index=chosen[index],
-            num_frames=self.num_frames,
-        )
-
-    def _overlap(self) -> int:
-        """Frames of a clip that the next one may start before, and two for a step."""
-        span = _first_start(self.settings) + self.settings["exposure"] + MARGIN
-        return 2 + -(-span // self.settings["spikes_per_frame"])
-
-
-_footage = threading.local()  # a reader has a place in its video, so a thread has one
-
-
-def _open_footage(
-    path: Path, shape: tuple[int, int, int, int], keep: int
-) -> FrameReader:
-    """Opens a video once for the clips that a thread makes of it one by one."""
-    opened = (path, shape, keep)
-    if getattr(_footage, "opened", None) != opened:
-        _footage.opened = opened
-        _footage.reader = FrameReader(path, shape, keep=keep)
-    return _footage.reader
-
-
-def split_clips(
-    counts: list[tuple[Path, int]], test_clips: int
-) -> dict[str, list[tuple[Path, range]]]:
-    """Sets the last clips aside for the test: of the last videos, in whole clips.
-
-    Raises:
-        ValueError: no clip would be left to train on, or none to test on.
-    """
-    total = sum(count for _, count in counts)
-    if not 1 <= test_clips < total:
-        raise ValueError(
-            f"The footage gives {total} clips; test_clips must leave at least one of "
-            f"them to train on and take at least one, got {test_clips}."
-        )
-    left = total - test_clips
-    splits: dict[str, list[tuple[Path, range]]] = {"train": [], "test": []}
-    for path, count in counts:
-        train = min(count, left)
-        left -= train
-        splits["train"].append((path, range(train)))
-        splits["test"].append((path, range(train, count)))
-    return splits

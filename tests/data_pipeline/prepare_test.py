@@ -157,12 +157,12 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
             num_frames=2,
             crop_size=16,
             spike_input=SpikeInput("voxel", {"num_bins": 4}),
-            batch_size=3,
+            batch_size=2,
             seed=0,
             start_step=0,
         )
     )
-    assert batch["spikes"].shape == (3, 2, 4, 16, 16)
+    assert batch["spikes"].shape == (2, 2, 4, 16, 16)
     clips = pipeline.test_clips(
         str(directory),
         spike_input=SpikeInput("voxel", {"num_bins": 4}),
@@ -170,7 +170,7 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
     )
     assert [clip["name"] for clip in clips] == ["footage-00003", "footage-00004"]
     names = [record["name"] for record in open_split(directory, "train")]
-    assert names == ["footage-00000", "footage-00001", "footage-00002"]
+    assert names == ["footage-00000", "footage-00001"]  # 2 shares frames with 3
     # Other footage under the same name is another data set.
     picture = footage / "000000.png"
     cv2.imwrite(str(picture), np.zeros((32, 40, 3), np.uint8))
@@ -231,6 +231,8 @@ VIDEO = ["--source=video", "--input=FOOTAGE", "--output=OUT"]
         ([*VIDEO, "--num_frames=3"], "--num_frames has no meaning"),
         ([*VIDEO, *TIMES, "--layout=records", "--test_clips=9"], "gives 2 clips"),
         ([*VIDEO, *TIMES, "--layout=records", "--test_clips=0"], "at least one, got 0"),
+        ([*VIDEO, *TIMES, "--layout=records"], "none is left to train on"),
+        ([*VIDEO, "--layout=records", "--num_frames=9"], "60 frames, but one clip"),
         ([*VIDEO, "--layout=records", "--num_frames=0"], "at least 1, got 0"),
         (["--source=video", "--output=OUT"], "needs --input"),
         (["--source=video", "--input=none.mp4", "--output=OUT"], "no video or folder"),
@@ -259,6 +261,26 @@ def test_mistakes_are_one_sentence_with_code_2_and_leave_nothing(
     assert len([line for line in shown.err.splitlines() if "prepare:" in line]) == 1
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"footage", "text.mp4"}
+
+
+@pytest.mark.parametrize("layout", ["files", "records"])
+def test_one_video_too_short_is_said(
+    footage: Path, tmp_path: Path, capsys: Any, layout: str
+) -> None:
+    frames, _ = read_video(footage)
+    write_video(tmp_path / "films" / "a", frames, fps=math.nan)
+    write_video(tmp_path / "films" / "short", frames[:8], fps=math.nan)
+    arguments = [f"--input={tmp_path / 'films'}", f"--output={tmp_path / 'out'}"]
+    if layout == "records":
+        arguments.append("--num_frames=3")
+    code = prepare("--source=video", f"--layout={layout}", *arguments, *TIMES)
+    shown = capsys.readouterr().err
+    if layout == "files":  # before the long one was filmed
+        assert code == 2 and "short has 8 frames, but one clip takes" in shown
+        assert "spike frame/s" not in shown and not (tmp_path / "out").exists()
+    else:
+        assert code == 0
+        assert "1 of 2 videos are shorter than a clip and in none" in shown
 
 
 @pytest.mark.parametrize("layout", ["files", "records"])

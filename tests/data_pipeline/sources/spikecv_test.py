@@ -101,7 +101,8 @@ def test_bayer_needs_its_pattern(root: Path) -> None:
 
 def test_it_is_built(root: Path, tmp_path: Path) -> None:
     assert run(root, tmp_path / "out", test_clips=1) == 0
-    assert len(built(tmp_path / "out", "train")) == 3
+    # The first clip of the second stream shares spikes with the one to test on.
+    assert len(built(tmp_path / "out", "train")) == 2
 
 
 def test_what_spikecv_itself_ships_is_read(tmp_path: Path) -> None:

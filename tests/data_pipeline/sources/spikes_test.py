@@ -6,6 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from record_checksum import record_checksum
 
 from data_pipeline import pipeline, prepare
 from data_pipeline.records import unpack_spikes
@@ -23,7 +24,7 @@ SMALL: dict[str, Any] = {
     "test_clips": 1,
 }
 DAT = {"spike_height": 32, "spike_width": 40, "flip": "true"}
-COUNT = 66  # 2 clips
+COUNT = 101  # 4 clips, of which the first and the last share nothing
 SPIKES = record_spikes(moving_light(COUNT, (32, 40)))
 PREPARE = Prepare("spikes", SMALL)
 run, built = PREPARE.run, PREPARE.built
@@ -74,7 +75,7 @@ def test_every_format_gives_the_same_clips(tmp_path: Path, kind: str) -> None:
     place.mkdir()
     options = write(place, kind)
     assert run(place, tmp_path / "out", **options) == 0
-    for split, start in (("train", 0), ("test", 18)):
+    for split, start in (("train", 0), ("test", 54)):
         (record,) = built(tmp_path / "out", split)
         np.testing.assert_array_equal(
             unpack_spikes(record["spikes"], 40), SPIKES[start : start + 47]
@@ -94,8 +95,29 @@ def test_a_folder_holds_recordings_at_any_depth(tmp_path: Path, capsys: Any) -> 
     names = [
         r["name"] for split in ("train", "test") for r in built(tmp_path / "out", split)
     ]
-    assert names == ["a-npy-00000", "b-x-npy-00000", "b-x-npy-00001"]
-    assert "1 of 3 recordings are shorter than a clip" in capsys.readouterr().err
+    assert names == ["a-npy-00000", "b-x-npy-00001"]
+    shown = capsys.readouterr().err
+    assert "1 of 3 recordings are shorter than a clip" in shown
+    assert "1 of 3 clips are in neither train nor test" in shown
+
+
+@pytest.mark.parametrize("changes", [{}, {"window": 143}, {"exposure": 18}])
+def test_no_spike_is_behind_train_and_test(
+    tmp_path: Path, changes: dict[str, int]
+) -> None:
+    """Other spikes where the test clips are change nothing to train on."""
+    first = record_spikes(moving_light(400, (32, 40)))
+    np.save(tmp_path / "a.npy", first)
+    assert run(tmp_path / "a.npy", tmp_path / "first", test_clips=3, **changes) == 0
+    trained, tested = (built(tmp_path / "first", name) for name in ("train", "test"))
+    assert trained and len(tested) == 3
+    step = 18 * int(tested[0]["name"][-5:])
+    second = first.copy()
+    second[step : step + 47] = second[step : step + 47][::-1]
+    np.save(tmp_path / "a.npy", second)
+    assert run(tmp_path / "a.npy", tmp_path / "second", test_clips=3, **changes) == 0
+    for record, other in zip(trained, built(tmp_path / "second", "train"), strict=True):
+        assert record_checksum(record) == record_checksum(other)
 
 
 def test_what_the_json_knows_needs_no_option(tmp_path: Path) -> None:
@@ -138,7 +160,7 @@ def test_another_recording_or_setting_is_another_data_set(tmp_path: Path) -> Non
     np.save(path, SPIKES)
     assert run(path, tmp_path / "out") == 0
     assert run(path, tmp_path / "out") == 0
-    assert run(path, tmp_path / "out", window=33) == 0
+    assert run(path, tmp_path / "out", transfer="gamma") == 0
     np.save(path, SPIKES[::-1])
     assert run(path, tmp_path / "out") == 0
     assert len(list((tmp_path / "out" / "spike_deblur").glob("spikes-*/*.*.*"))) == 3
@@ -155,14 +177,15 @@ def test_another_recording_or_setting_is_another_data_set(tmp_path: Path) -> Non
         ("dat", {**DAT, "spike_key": "0"}, "leave key out"),
         ("npy", {"spike_height": 40}, "has height 32, not 40"),
         ("npy", {"spike_bit_order": "big"}, "leave bit_order out"),
-        ("npy", {"num_frames": 3}, "as long as a clip, which takes 83"),
-        ("npy", {"num_frames": 2}, "gives 1 clip"),
+        ("npy", {"num_frames": 5}, "as long as a clip, which takes 119"),
+        ("npy", {"num_frames": 3}, "gives 1 clip"),
+        ("npy", {"num_frames": 2}, "All of the other 1 clip(s) share spikes"),
         ("npy", {"cfa": "none-such"}, "Unknown cfa"),
         ("npy", {"cfa": "rggb", "dark_rate": 0.005}, "through colour filters"),
         ("npy", {"white_rate": 2}, "white_rate must be from 0"),
         ("npy", {"layout": "files"}, "--layout=records only"),
         ("npy", {"threshold": 1.0}, "--threshold has no meaning"),
-        ("dark", {}, "holds no spike in any of its 66"),
+        ("dark", {}, "holds no spike in any of its 101"),
         ("small", {}, "too small"),
         ("floats", {}, "spikes are 0 and 1"),
         ("broken", {}, "is not a whole .npy file"),

@@ -1,7 +1,5 @@
 """Footage becomes clips: the right light, whole clips, and clear refusals."""
 
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from data_pipeline.records import check_record, unpack_spikes
 from data_pipeline.representations import voxel_grid
 from data_pipeline.sources import video_folder as source
 from data_pipeline.spike_camera import grey
-from data_pipeline.video_files import VideoReader, read_video, write_video
+from data_pipeline.video_files import write_video
 
 SETTINGS: dict[str, Any] = {
     "spikes_per_frame": 4,
@@ -150,14 +148,52 @@ def test_videos_are_found_in_every_layout(tmp_path: Path) -> None:
         source.find_videos(tmp_path / "none")
 
 
-def test_the_last_clips_are_set_aside_for_the_test() -> None:
-    first, second = Path("a"), Path("b")
-    splits = source.split_clips([(first, 5), (second, 3)], 4)
-    assert splits["train"] == [(first, range(4)), (second, range(0))]
-    assert splits["test"] == [(first, range(4, 5)), (second, range(3))]
-    for wrong in (0, 8):
-        with pytest.raises(ValueError, match="gives 8 clips"):
-            source.split_clips([(first, 5), (second, 3)], wrong)
+def test_videos_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("take.1", "take.2"):  # a folder keeps its whole name
+        write_video(tmp_path / "plain", footage(3), fps=25)
+        (tmp_path / "plain").rename(tmp_path / name)
+    assert [source.video_name(p) for p in source.find_videos(tmp_path)] == [
+        "take.1",
+        "take.2",
+    ]
+    write_video(tmp_path / "a.mp4", footage(3), fps=25)
+    (tmp_path / "a.mov").write_bytes((tmp_path / "a.mp4").read_bytes())
+    with pytest.raises(ValueError, match=r"a.mov and .*a.mp4 are both called a,"):
+        source.find_videos(tmp_path)
+
+
+@pytest.mark.parametrize(("exposure", "period"), [(9, 12), (9, 40), (9, 44), (3, 4)])
+@pytest.mark.parametrize("num_frames", [1, 3])
+def test_clips_with_enough_between_share_no_frame(
+    exposure: int, period: int, num_frames: int
+) -> None:
+    settings = SETTINGS | {"exposure": exposure, "period": period}
+    seen: list[set[int]] = []
+
+    class Watched:
+        """Notes which frames a clip asks for."""
+
+        shape = (400, 16, 24, 3)
+
+        def __getitem__(self, index: int) -> np.ndarray:
+            seen[-1].add(index)
+            return np.full((16, 24, 3), index % 251, np.uint8)
+
+    for index in range(12):
+        seen.append(set())
+        source.make_clip(
+            Watched(),  # type: ignore[arg-type]
+            settings,
+            name="a",
+            fps=25.0,
+            index=index,
+            num_frames=num_frames,
+        )
+        frames = source.clip_frames(index, num_frames, settings)
+        assert seen[-1] == set(frames)
+    between = source.clips_between(num_frames, settings)
+    assert seen[0].isdisjoint(seen[between + 1])
+    assert not between or not seen[0].isdisjoint(seen[between])
 
 
 @pytest.mark.parametrize(
@@ -178,33 +214,3 @@ def test_the_last_clips_are_set_aside_for_the_test() -> None:
 def test_settings_out_of_range_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         source.check_video_settings(SETTINGS | change)
-
-
-def test_clips_by_index_are_those_of_the_whole_videos(tmp_path: Path) -> None:
-    write_video(tmp_path / "a.mp4", footage(60), fps=25)
-    write_video(tmp_path / "b", footage(50), fps=25)
-    paths = source.find_videos(tmp_path)
-    shapes = {path: VideoReader(path).shape for path in paths}
-    counts = [(p, source.count_clips(shapes[p][0], 3, SETTINGS)) for p in paths]
-    assert [count for _, count in counts] == [5, 4]
-    splits = source.split_clips(counts, 2)
-    settings = source.check_video_settings(SETTINGS)
-    make = source.FootageClips(splits, shapes, settings, 3)
-    make = pickle.loads(pickle.dumps(make))  # as it goes to another process
-    places = [(path, i) for path, count in counts for i in range(count)]
-    for split, expected in (("train", places[:7]), ("test", places[7:])):
-        # Backwards: a worker takes up any clip that is next.
-        for index, (path, number) in reversed(list(enumerate(expected))):
-            frames, fps = read_video(path)
-            name = f"{path.stem}-{number:05d}"
-            alone = source.make_clip(
-                frames, settings, name=name, fps=fps, index=number, num_frames=3
-            )
-            clip = make(split, index)
-            assert record_checksum(clip) == record_checksum(alone)
-            assert clip["name"] == name
-    # Threads, as some workers of Beam have them, do not disturb each other.
-    with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda index: make("train", index % 7), range(21)))
-    for index, clip in enumerate(made):
-        assert record_checksum(clip) == record_checksum(make("train", index % 7))
