@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs import command_line
+from configs.load import load_config
 from data_pipeline.recording import load_spikes
 from data_pipeline.spike_dat import frame_bytes
 from data_pipeline.spike_input import SpikeInput
@@ -35,6 +36,16 @@ def test_the_first_screen_holds_two_commands_complete_on_a_fresh_machine():
             "python3 -m venv .venv && . .venv/bin/activate && pip"
         )
     assert first.endswith(" && python launch.py --config=configs/cross_attn.py")
+
+
+def test_the_command_that_trains_on_prepared_sets_is_taken():
+    block = next(c for c in README.split("```bash\n") if "data.sets" in c)
+    words = shlex.split(block.split("```")[0].replace("\\\n", " "))
+    options = command_line.parse(words[2:], "")
+    config = load_config(f"{ROOT}/{options.config}", options.overrides)
+    assert [weight for _, weight in config.data.sets] == [3.0, 1.0]
+    assert all(directory.startswith("~/") for directory, _ in config.data.sets)
+    assert config.data.spike_scale == 2
 
 
 def test_the_restore_command_says_all_that_a_recording_does_not(tmp_path, monkeypatch):
