@@ -15,13 +15,15 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from vrt_spike_jax.atomic_file import replacing
-from vrt_spike_jax.metrics import psnr, ssim
+from vrt_spike_jax.metrics import Averages, frame_psnr, frame_ssim, psnr, ssim
 from vrt_spike_jax.restore import restore_video
 from vrt_spike_jax.restorer import Restorer, task_of
 
 PROTOCOL = (
     "PSNR and SSIM on RGB rounded to 8 bits, all frames, no border cut, mean over the "
-    "frames of all clips; SSIM: Gaussian 11x11, sigma 1.5, valid, per channel"
+    "frames of all clips; SSIM: Gaussian 11x11, sigma 1.5, valid, per channel; moving: "
+    "of the pixels alone that move by more than 2 pixels in the exposure, mean over "
+    "the frames that have any"
 )
 METHODS = ("blurred", "closed_form", "model")
 
@@ -47,7 +49,8 @@ def evaluate(
       params: its parameters.
       clips: mappings of 'name'; 'blur', 'sharp' (T, H, W, 3) float RGB in [0, 1];
         'spikes' (T, K, h, w), 'tfp_short', 'tfp_long' (T, h, w) rates in spikes per
-        spike frame.
+        spike frame; and, where it is known which pixels move, 'moving' (T, H, W) of
+        bool.
       tile: as for `restore_video`.
       overlap: as for `restore_video`.
       tiling: as for `restore_video`.
@@ -56,6 +59,9 @@ def evaluate(
     Returns:
       A row for each of METHODS: 'method', 'psnr' [dB] and 'ssim' as means over the
       frames of all clips, and 'per_clip', a list of 'name', 'frames', 'psnr', 'ssim'.
+      Where all clips say which pixels move, also 'psnr_moving' and 'ssim_moving', of
+      these alone, and in 'per_clip' the '..._moving_frames' that have any; None where
+      no pixel counts.
 
     Raises:
       ValueError: no clips, one without sharp frames, or as `require_evaluable`.
@@ -72,24 +78,9 @@ def evaluate(
         for clip in (clips[index] for index in range(len(clips))):
             _check_clip(clip)
             for method, frames in _methods(model, params, clip, options, bar):
-                scores[method].append(
-                    {
-                        "name": str(clip["name"]),
-                        "frames": len(frames),
-                        "psnr": float(psnr(frames, clip["sharp"])),
-                        "ssim": float(ssim(frames, clip["sharp"])),
-                    }
-                )
+                scores[method].append(_score(clip, frames))
             bar.update()
-    return [
-        {
-            "method": method,
-            "psnr": _mean_over_frames(per_clip, "psnr"),
-            "ssim": _mean_over_frames(per_clip, "ssim"),
-            "per_clip": per_clip,
-        }
-        for method, per_clip in scores.items()
-    ]
+    return [_row(method, per_clip) for method, per_clip in scores.items()]
 
 
 @jax.jit
@@ -155,15 +146,28 @@ def write_results(
 def format_table(rows: Sequence[Row]) -> str:
     """The rows as an aligned table, with what each gains over the blurred input."""
     blurred = next((row for row in rows if row["method"] == "blurred"), None)
-    lines = [["method", "PSNR [dB]", "gain", "SSIM", "gain"]]
+    columns = [("psnr", "PSNR [dB]", 2), ("ssim", "SSIM", 4)]
+    columns += [
+        (key, title, digits)
+        for key, title, digits in (
+            ("psnr_moving", "moving [dB]", 2),
+            ("ssim_moving", "SSIM", 4),
+        )
+        if any(row.get(key) is not None for row in rows)
+    ]
+    lines = [["method"]]
+    for _, title, _ in columns:
+        lines[0] += [title, "gain"]
     for row in rows:
         cells = [str(row["method"])]
-        for key, digits in (("psnr", 2), ("ssim", 4)):
+        for key, _, digits in columns:
             gain = 0.0 if blurred is None else row[key] - blurred[key]
             shown = blurred is not None and row is not blurred and math.isfinite(gain)
             cells += [f"{row[key]:.{digits}f}", f"{gain:+.{digits}f}" if shown else ""]
         lines.append(cells)
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    widths = [
+        max(len(line[column]) for line in lines) for column in range(len(lines[0]))
+    ]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
@@ -225,9 +229,43 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
         )
 
 
-def _mean_over_frames(per_clip: Sequence[Row], key: str) -> float:
-    frames = sum(row["frames"] for row in per_clip)
-    return math.fsum(row["frames"] * row[key] for row in per_clip) / frames
+def _score(
+    clip: Mapping[str, Any], frames: Float[Array | np.ndarray, "t h w 3"]
+) -> Row:
+    """The numbers of one clip, restored by one method."""
+    sharp = clip["sharp"]
+    row = {
+        "name": str(clip["name"]),
+        "frames": len(frames),
+        "psnr": float(psnr(frames, sharp)),
+        "ssim": float(ssim(frames, sharp)),
+    }
+    if "moving" in clip:
+        for name, metric in (("psnr", frame_psnr), ("ssim", frame_ssim)):
+            values = metric(frames, sharp, mask=clip["moving"])
+            found = Averages().add("", values)
+            row[f"{name}_moving"] = found.over_frames() if found.frames else None
+            row[f"{name}_moving_frames"] = found.frames
+    return row
+
+
+def _row(method: str, per_clip: list[Row]) -> Row:
+    row: Row = {"method": method}
+    keys = {"psnr": "frames", "ssim": "frames"}
+    if all("psnr_moving" in clip for clip in per_clip):
+        keys |= {key: f"{key}_frames" for key in ("psnr_moving", "ssim_moving")}
+    for key, count in keys.items():
+        row[key] = _mean_over_frames(per_clip, key, count)
+    return row | {"per_clip": per_clip}
+
+
+def _mean_over_frames(per_clip: Sequence[Row], key: str, count: str) -> float | None:
+    """The mean of values that are each one of so many frames; None of none."""
+    counted = [row for row in per_clip if row[count]]
+    if not counted:
+        return None
+    frames = sum(row[count] for row in counted)
+    return math.fsum(row[count] * row[key] for row in counted) / frames
 
 
 def _describe_clips(rows: Sequence[Row]) -> dict[str, Any]:

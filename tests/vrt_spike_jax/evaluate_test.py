@@ -208,3 +208,56 @@ def test_results_that_cannot_be_written_leave_the_old_file(tmp_path):
         write_results(path, rows, config={"bad": object()}, step=1)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_moving_pixels_are_measured_alone():
+    """Their error is that of a clip which holds nothing else."""
+    clip = _clip(size=48)
+    moving = np.zeros(clip["sharp"].shape[:3], bool)
+    moving[0, 8:24, 8:40] = True
+    moving[2, :, 30:] = True
+    rows = evaluate(Answer(), {}, [clip | {"moving": moving}], **TILES)
+    assert [set(row) for row in rows] == [
+        {"method", "psnr", "ssim", "psnr_moving", "ssim_moving", "per_clip"}
+    ] * len(rows)
+    levels = [
+        np.round(clip[name] * 255).astype(np.float64) for name in ("blur", "sharp")
+    ]
+    errors = np.square(levels[0] - levels[1])
+    expected = [10 * np.log10(255**2 / errors[t][moving[t]].mean()) for t in (0, 2)]
+    assert rows[0]["psnr_moving"] == pytest.approx(np.mean(expected), rel=1e-6)
+    assert rows[0]["per_clip"][0]["psnr_moving_frames"] == 2
+    whole = np.ones_like(moving)
+    row = evaluate(Answer(), {}, [clip | {"moving": whole}], **TILES)[0]
+    assert row["psnr_moving"] == pytest.approx(row["psnr"], abs=1e-4)
+    assert row["ssim_moving"] == pytest.approx(row["ssim"], abs=1e-5)
+
+
+def test_where_nothing_moves_there_is_no_number(tmp_path):
+    still = _clip() | {"moving": np.zeros((3, 32, 32), bool)}
+    rows = evaluate(Answer(), {}, [still], **TILES)
+    assert {row["psnr_moving"] for row in rows} == {None}
+    assert "moving" not in format_table(rows)
+    write_results(tmp_path / "results.json", rows, config={}, step=0)
+    moving = _clip("other", seed=1) | {"moving": np.ones((3, 32, 32), bool)}
+    both, alone = (
+        evaluate(Answer(), {}, clips, **TILES)[0]
+        for clips in ([still, moving], [moving])
+    )
+    assert both["psnr_moving"] == pytest.approx(alone["psnr_moving"], rel=1e-9)
+
+
+def test_the_table_shows_moving_pixels_beside_all():
+    rows = [
+        {"method": "blurred", "psnr": 25.0, "ssim": 0.75}
+        | {"psnr_moving": 20.0, "ssim_moving": 0.5},
+        {"method": "model", "psnr": 28.25, "ssim": 0.875}
+        | {"psnr_moving": 26.5, "ssim_moving": 0.75},
+    ]
+    head = "method   PSNR [dB]   gain    SSIM     gain"
+    assert format_table(rows).splitlines() == [
+        f"{head}  moving [dB]   gain    SSIM     gain",
+        "blurred      25.00         0.7500                 20.00         0.5000",
+        "model        28.25  +3.25  0.8750  +0.1250"
+        "        26.50  +6.50  0.7500  +0.2500",
+    ]
