@@ -53,6 +53,9 @@ def _deblur() -> ConfigDict:
                 # none, concat, cross_attn, channel_attn or film, of spikes and frames
                 "fusion": "none",
                 "fusion_places": "both",  # encoder, skips or both
+                # Of neighbouring frames: spynet, spikes_on_spynet or, in its place,
+                # spikes.
+                "alignment": "spynet",
                 "time_strides": (4, 2),  # of the spike encoder, in the exposure
                 # Transformer blocks along the exposure at each scale of the encoder,
                 # for long streams of spikes.
@@ -142,8 +145,7 @@ def _deblur() -> ConfigDict:
                 # (regular expression, group): the first that matches the whole name of
                 # a parameter decides; the group 'frozen' is not trained.
                 "groups": (
-                    ("(.*/)?spynet/.*", "flow"),
-                    ("(.*/)?pa_deform/.*", "flow"),
+                    ("(.*/)?(spynet|pa_deform)/.*", "flow"),
                     (".*", "main"),
                 ),
                 # Learning rate of a group / learning_rate.

@@ -37,8 +37,9 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def _is_known(key: str, known: Sequence[str]) -> bool:
-    # A group of parameters may be new; any other new key would be read by nothing.
-    return key in known or key.startswith("optimizer.factors.")
+    # A group of parameters may be new, and an ablation says what it compares; any other
+    # new key would be read by nothing.
+    return key in known or key.startswith(("optimizer.factors.", "ablation."))
 
 
 def _module(path: str) -> Any:
@@ -67,11 +68,14 @@ def _module(path: str) -> Any:
 _EXAMPLE = "configs/cross_attn.py"
 _NO_RUNS = (
     "__init__.py",
+    "ablation_runs.py",
     "base.py",
     "check.py",
+    "check_data.py",
     "command_line.py",
     "load.py",
     "process.py",
+    "require.py",
 )
 
 

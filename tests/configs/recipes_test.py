@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import base, check
+from configs import base, check, check_data
 from configs.load import load_config
 from data_pipeline.represent import REPRESENTATIONS
 from data_pipeline.representations import BINNINGS
@@ -47,7 +47,10 @@ def test_groups_cover_the_parameters_of_the_model(name, recipe):
     config = load_config(str(ROOT / "configs" / f"{name}.py") + f":{recipe}")
     settings = config.model
     model = create_model(
-        settings.variant, fusion=settings.fusion, dtype=jnp.dtype(settings.dtype)
+        settings.variant,
+        fusion=settings.fusion,
+        alignment=settings.alignment,
+        dtype=jnp.dtype(settings.dtype),
     )
     shape = SpikeShape(num_channels=32, spike_scale=1)
     labels = label_parameters(abstract_params(model, shape), config.optimizer.groups)
@@ -110,7 +113,7 @@ def test_the_places_of_fusions_are_those_of_the_model():
 
 
 def test_the_choices_for_spikes_are_those_of_the_data_pipeline():
-    assert check.SPIKES == {
+    assert check_data.SPIKES == {
         "representation": tuple(REPRESENTATIONS),
         "voxel.binning": BINNINGS,
         "normalisation": NORMALISATIONS,

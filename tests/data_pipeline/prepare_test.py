@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import base, check
+from configs import base, check_data
 from data_pipeline import pipeline, spike_sidecar
 from data_pipeline.bayer import CFA_PATTERNS
 from data_pipeline.camera_settings import CAMERA_OPTIONS, SENSORS
@@ -194,7 +194,7 @@ def test_footage_is_filmed_as_the_default_models_were_trained() -> None:
     assert {name: OPTIONS[name][0] for name in CAMERAS} == {
         name: trained[name] for name in CAMERAS
     }
-    assert check.CAMERAS == {
+    assert check_data.CAMERAS == {
         "transfer": INTEGRATED,
         "sensor": SENSORS,
         "cfa": ("none", *CFA_PATTERNS),
