@@ -84,6 +84,8 @@ def _deblur() -> ConfigDict:
                     "time_reversal": False,  # half of the clips run backwards
                     # Lowest and highest factor of the spike camera's, at least 1.
                     "thresholds": (1.0, 1.0),
+                    # Lowest and highest factor of the light on both, at most 1.
+                    "light": (1.0, 1.0),
                     "misaligned_pixels": 0,  # spike pixels off the frames, at most
                     "misaligned_frames": 0,  # spike frames off the exposure, at most
                 },

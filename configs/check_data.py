@@ -62,14 +62,18 @@ def _check_spikes(config: Any) -> None:
 
 
 def _check_clips(data: Any, smallest_size: int) -> None:
-    thresholds = data.jitter.thresholds
-    require(
-        len(thresholds) == 2
-        and all(isinstance(factor, int | float) for factor in thresholds)
-        and 1 <= thresholds[0] <= thresholds[1],
-        f"data.jitter.thresholds is {tuple(thresholds)}; it must be the lowest and the "
-        "highest factor, at least 1, as in --config.data.jitter.thresholds='(1,4)'",
-    )
+    for key, lowest, highest, words, example in (
+        ("thresholds", 1, 2**10, "at least 1 and at most 1024", "(1,4)"),
+        ("light", 2**-4, 1, "at least 1/16 and at most 1", "(0.25,1)"),
+    ):
+        factors = data.jitter[key]
+        require(
+            len(factors) == 2
+            and all(isinstance(factor, int | float) for factor in factors)
+            and lowest <= factors[0] <= factors[1] <= highest,
+            f"data.jitter.{key} is {tuple(factors)}; it must be the lowest and the "
+            f"highest factor, {words}, as in --config.data.jitter.{key}='{example}'",
+        )
     require(
         data.crop_size >= smallest_size and data.crop_size % 8 == 0,
         f"data.crop_size is {data.crop_size}; it must be a multiple of 8 and at least "

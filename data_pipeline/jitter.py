@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data_pipeline.records import Record, middle_sharp
 
-NUM_DRAWS = 5  # reverse, threshold, down, right, later
+NUM_DRAWS = 6  # reverse, threshold, down, right, later, light
 _CHARGE = 2**16  # what one spike adds to a pixel's charge: whole, so sums are exact
 _MOST_FACTOR = 2**14  # of a threshold, whose charge has to fit 32 bits
 
@@ -22,6 +22,9 @@ class Jitter:
     # evenly. A threshold n times as high is the same to the sensor as 1 / n of the
     # light; a lower one would need spikes that were not recorded.
     thresholds: tuple[float, float] = (1.0, 1.0)
+    # Lowest and highest factor of the light on both cameras, drawn alike: the frames
+    # are as much darker, without more noise, and the spikes as much rarer.
+    light: tuple[float, float] = (1.0, 1.0)
     misaligned_pixels: int = 0  # spike pixels that spikes are shifted, at most
     misaligned_frames: int = 0  # spike frames that exposures are shifted, at most
 
@@ -33,6 +36,16 @@ class Jitter:
             raise ValueError(
                 "thresholds must be the lowest and the highest factor, at least 1 and "
                 f"at most {_MOST_FACTOR}, such as (1, 4), got {self.thresholds}."
+            )
+        if len(self.light) != 2 or not 0 < self.light[0] <= self.light[1] <= 1:
+            raise ValueError(
+                "light must be the lowest and the highest factor, above 0 and at most "
+                f"1, such as (0.25, 1), got {self.light}."
+            )
+        if self.thresholds[1] / self.light[0] > _MOST_FACTOR:
+            raise ValueError(
+                f"A threshold {self.thresholds[1]} times as high in {self.light[0]} of "
+                f"the light is more than {_MOST_FACTOR} times as high together."
             )
         for name in ("misaligned_pixels", "misaligned_frames"):
             if getattr(self, name) < 0:
@@ -63,12 +76,16 @@ def draw_reversal(jitter: Jitter, draws: np.ndarray) -> bool:
 
 def draw_threshold(jitter: Jitter, draws: np.ndarray) -> float:
     """Returns the factor of the threshold that the second of `draws` chooses."""
-    lowest, highest = jitter.thresholds
-    return float(lowest * (highest / lowest) ** float(draws[1]))
+    return _between(jitter.thresholds, draws[1])
+
+
+def draw_light(jitter: Jitter, draws: np.ndarray) -> float:
+    """Returns the factor of the light that the last of `draws` chooses."""
+    return _between(jitter.light, draws[5])
 
 
 def draw_shift(jitter: Jitter, draws: np.ndarray) -> Shift:
-    """Returns the shift that the last three of `draws` choose."""
+    """Returns the shift that three of `draws` choose."""
 
     def pick(draw_value: float, most: int) -> int:
         return min(int(draw_value * (2 * most + 1)), 2 * most) - most
@@ -123,3 +140,9 @@ def raise_threshold(spikes: np.ndarray, factor: float, phase: np.ndarray) -> np.
 def reverse_exposure(exposure: np.ndarray, length: int) -> np.ndarray:
     """Turns exposures (T, 2) among `length` spike frames around in time."""
     return length - exposure[::-1, ::-1]
+
+
+def _between(bounds: tuple[float, float], draw_value: float) -> float:
+    """Turns a uniform number into one whose logarithm is uniform between bounds."""
+    lowest, highest = bounds
+    return float(lowest * (highest / lowest) ** float(draw_value))

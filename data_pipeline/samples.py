@@ -22,6 +22,7 @@ from data_pipeline.orientation import Orientation, orient_frames, unpack_oriente
 from data_pipeline.records import Record
 from data_pipeline.representations import Binning
 from data_pipeline.spike_input import SpikeInput
+from data_pipeline.transfer import GAMMA
 from data_pipeline.voxel_tables import fill_from_packed, fill_voxel_grids
 
 # The float32 in [0, 1] of each 8-bit level.
@@ -35,7 +36,8 @@ class Cut:
     crop: augment.Crop
     orientation: Orientation
     is_reversed: bool  # in time
-    threshold: float  # factor by which that of the camera is raised
+    level: float  # factor of the frames' values, less than 1 in less light
+    threshold: float  # factor by which that of the camera is raised, or light fails
     phase: np.ndarray | None  # of the raised one, (T, h, w) in [0, 1), oriented
 
     @property
@@ -191,7 +193,8 @@ class Sampler:
             margin=self._spike_input.margin,
             shift=jitters.draw_shift(jitter, jitter_draws),
         )
-        threshold, phase = jitters.draw_threshold(jitter, jitter_draws), None
+        light, phase = jitters.draw_light(jitter, jitter_draws), None
+        threshold = jitters.draw_threshold(jitter, jitter_draws) / light
         if threshold > 1:
             shape = (self._num_frames, self._spike_size, self._spike_size)
             phase = jitters.draw_phase(self._seed, position, shape)
@@ -201,20 +204,17 @@ class Sampler:
                 draws, record, crop_size=self._crop_size
             ),
             is_reversed=jitters.draw_reversal(jitter, jitter_draws),
+            # Spikes that integrated linear light are beside frames that code it.
+            level=light ** (1 / GAMMA) if record["transfer"] == "linear" else light,
             threshold=threshold,
             phase=phase,
         )
 
     def fill_frames(self, cut: Cut, blur: np.ndarray, sharp: np.ndarray) -> None:
         """Writes the frames of a sample to float32 (T, H, W, 3) each, in [0, 1]."""
+        levels = _LEVELS * np.float32(cut.level)
         for frames, target in ((cut.crop.blur, blur), (cut.crop.sharp, sharp)):
-            _fill_frames(
-                frames, cut.orientation, target[::-1] if cut.is_reversed else target
-            )
-
-
-def _fill_frames(
-    frames: np.ndarray, orientation: Orientation, target: np.ndarray
-) -> None:
-    for frame, place in zip(orient_frames(frames, orientation), target, strict=True):
-        cv2.LUT(frame, _LEVELS, dst=place)
+            places = target[::-1] if cut.is_reversed else target
+            oriented = orient_frames(frames, cut.orientation)
+            for frame, place in zip(oriented, places, strict=True):
+                cv2.LUT(frame, levels, dst=place)

@@ -11,7 +11,10 @@ from data_pipeline.capture import capture
 from data_pipeline.exposure import exposure_windows
 from data_pipeline.jitter import Jitter, Shift
 from data_pipeline.records import Record
+from data_pipeline.samples import Sampler
 from data_pipeline.spike_camera import simulate
+from data_pipeline.spike_input import SpikeInput
+from data_pipeline.transfer import to_spike_space
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 5])
@@ -114,8 +117,47 @@ def test_thresholds_are_drawn_evenly_between_lowest_and_highest() -> None:
     assert np.mean(np.array(drawn) < 3) == pytest.approx(0.5, abs=0.05)
 
 
+def test_less_light_darkens_the_frames_and_rarefies_the_spikes(directory: str) -> None:
+    plain = take(directory, 4)
+    varied = take(directory, 4, jitter=Jitter(light=(0.5, 0.5)))
+    with_threshold = Jitter(thresholds=(2, 2), light=(0.5, 0.5))
+    both = take(directory, 4, jitter=with_threshold)
+    for first, second, third in zip(plain, varied, both, strict=True):
+        for name in ("blur", "sharp"):
+            np.testing.assert_allclose(second[name], first[name] / 2, rtol=1e-6)
+            np.testing.assert_array_equal(third[name], second[name])
+        rate = first["spikes"].mean()
+        assert second["spikes"].mean() / rate == pytest.approx(1 / 2, rel=0.05)
+        assert third["spikes"].mean() / rate == pytest.approx(1 / 4, rel=0.05)
+
+
+@pytest.mark.parametrize("transfer", ["gamma", "linear"])
+def test_frames_and_spikes_darken_in_the_space_of_the_spikes(transfer: str) -> None:
+    record = moving_edge()
+    record["transfer"] = transfer
+    sampler = Sampler(
+        [record],
+        num_frames=2,
+        crop_size=40,
+        spike_input=SpikeInput(),
+        seed=0,
+        jitter=Jitter(light=(0.25, 0.25)),
+    )
+    draws = np.full(augment.NUM_DRAWS, 0.5, np.float32)
+    cut = sampler.cut(record, 0, draws, np.zeros(jitter.NUM_DRAWS, np.float32))
+    blur, sharp = np.empty((2, 2, 40, 40, 3), np.float32)
+    sampler.fill_frames(cut, blur, sharp)
+    lit = (sharp > 0).all(axis=-1)
+    light = to_spike_space(sharp, transfer)
+    np.testing.assert_allclose(light[lit], 0.25, rtol=1e-5)
+    assert cut.threshold == 4
+    # The edge lights a pixel up for good, which then fires at every fourth spike frame.
+    fired = cut.spikes[:, :, lit[0] & lit[1]].mean()
+    assert fired == pytest.approx(1 / 4, abs=0.05)
+
+
 def test_jitter_too_is_a_function_of_seed_and_step(directory: str) -> None:
-    every = Jitter(True, (1, 3), 2, 2)
+    every = Jitter(True, (1, 3), (0.5, 1), 2, 2)
     whole = take(directory, 6, jitter=every)
     resumed = take(directory, 4, jitter=every, start_step=2)
     for first, second in zip(whole[2:], resumed, strict=True):
@@ -190,6 +232,10 @@ def test_shifts_are_drawn_evenly_up_to_the_most(most: int) -> None:
         ({"thresholds": (0.5, 2)}, "at least 1"),
         ({"thresholds": (3, 2)}, "such as \\(1, 4\\), got \\(3, 2\\)"),
         ({"thresholds": (1, 1e9)}, "at most 16384"),
+        ({"light": (0.5,)}, "lowest and the highest factor"),
+        ({"light": (0, 1)}, "above 0 and at most 1"),
+        ({"light": (0.5, 2)}, "such as \\(0.25, 1\\), got \\(0.5, 2\\)"),
+        ({"light": (1e-3, 1), "thresholds": (1, 100)}, "more than 16384 times"),
         ({"misaligned_pixels": -1}, "misaligned_pixels must not be negative, got -1"),
     ],
 )
