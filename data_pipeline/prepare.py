@@ -37,7 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_pipeline import spike_dat, spike_sidecar
-from data_pipeline.atomic import new_folder
+from data_pipeline.atomic import new_folder, require_writable
 from data_pipeline.capture import Captured
 from data_pipeline.prepare_options import chosen, parse
 from data_pipeline.prepare_sources import find_source
@@ -77,6 +77,7 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _records(options: argparse.Namespace) -> str:
+    require_writable(options.output)  # before an hour of looking at the input
     source, note = find_source(options)
     beam_options = (options.beam_options or "") if options.beam else None
     where = build(

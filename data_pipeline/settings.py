@@ -46,8 +46,9 @@ def check_settings(
         else:
             wrong = not isinstance(value, kind)
         if wrong:
+            expected = kind.__name__ + " and finite" * (kind is float)
             raise ValueError(
-                f"The data setting {name} must be {kind.__name__}, got {value!r}."
+                f"The data setting {name} must be {expected}, got {value!r}."
             )
         checked[name] = kind(value)
     return checked

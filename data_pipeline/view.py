@@ -53,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             name = Path(name).stem
         output = options.output or f"{name}_view"
         with new_folder(output) as folder:
-            save_sheet(folder / "sheet.png", scene, view)
             write_stream(
                 folder / "stream.mp4", scene, view, step=options.step, fps=options.fps
             )
+            save_sheet(folder / "sheet.png", scene, view)
     except (ValueError, OSError) as error:
         code, said = 2, f"view: {error}"
     except KeyboardInterrupt:

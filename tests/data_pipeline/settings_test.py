@@ -25,7 +25,7 @@ def test_values_become_plain_python_values() -> None:
         ({"frames": "3"}, "frames must be int"),
         ({"frames": True}, "frames must be int"),
         ({"gain": None}, "gain must be float"),
-        ({"gain": float("inf")}, "gain must be float"),
+        ({"gain": float("nan")}, "gain must be float and finite, got nan"),
         ({"name": 4}, "name must be str"),
     ],
 )
