@@ -18,7 +18,7 @@ def main() -> None:
     # The build decides what an interrupt from the keyboard means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a library prints must not come between the answers.
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     requests = sys.stdin.buffer
     source, unfinished = pickle.load(requests)
@@ -38,8 +38,10 @@ def main() -> None:
         except Exception as error:
             traceback.print_exc()
             answer = RuntimeError(f"Clip {index} of {split} failed: {error!r}")
-        pickle.dump(answer, answers)
-        answers.flush()
+        try:
+            answers.write(pickle.dumps(answer))
+        except BrokenPipeError:
+            return  # the build was killed meanwhile
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(
     settings = settings | {"train_clips": 16, "num_frames": 6}
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     start = command(settings, killed, f"--workers={workers}")
-    process = subprocess.Popen(start, cwd=ROOT, stderr=subprocess.DEVNULL)
+    said = tmp_path / "said"
+    with said.open("w") as stderr:
+        process = subprocess.Popen(start, cwd=ROOT, stderr=stderr)
     kill_once_there_are(killed, 3, process)
     (unfinished,) = killed.glob("spike_deblur/*/incomplete")
     with pytest.raises(FileNotFoundError, match="no finished data set"):
@@ -78,6 +80,7 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(
     first, total = re.findall(r"(\d+)/(\d+) \[", done.stderr)[0]
     assert 3 <= int(first) < 16 and total == "18"
     assert not list(killed.rglob("incomplete"))
+    assert "Traceback" not in said.read_text()
     again = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout == done.stdout and "clip/s" not in again.stderr
 
