@@ -5,18 +5,18 @@
       --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
   python launch.py --workdir=DIR --mode=restore [--then=DIR ...] [--sigma=NOISE] \\
       --input=VIDEO_OR_FOLDER --output=PATH
-  python launch.py --config=configs/cross_attn.py --mode=eval|compile
+  python launch.py --config=configs/cross_attn.py --mode=eval|robustness|compile
+  python launch.py --config=configs/ablation.py[:RECIPE] --mode=ablate
 
 The first builds the data, trains, evaluates and prints the table; again, it continues a
 run that was cut. The next two read the model from the work directory, --workdir or
 runs/NAME_RECIPE. `compile` runs nothing: it prints what arithmetic and memory it takes.
+`robustness` evaluates on spikes that are off: threshold, light, place, time, dropped.
+`ablate` trains all variants, continuing what was cut, and writes the table of them all.
 """
 
 import argparse
-import functools
-import linecache
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from typing import Any
 from configs import command_line, process
 
 ROOT = Path(__file__).resolve().parent
-PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,11 +32,13 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = command_line.parse(argv, __doc__ or "")
         if options.distributed:
-            _join_processes()  # before anything asks for a device
+            process.join_processes()  # before anything asks for a device
         modes = {
             "train": _train,
             "eval": _evaluate,
             "restore": _restore,
+            "ablate": _ablate,
+            "robustness": _robustness,
             "compile": _compile,
         }
         return modes[options.mode](options) or 0
@@ -48,22 +49,10 @@ def main(argv: Sequence[str]) -> int:
         )
         return 130
     except (ValueError, OSError, FloatingPointError) as error:
-        if not _is_for_the_user(error):
+        if not process.is_for_the_user(error):
             raise
         print(f"launch.py: error: {error}", file=sys.stderr)
         return 2
-
-
-def _join_processes() -> None:
-    import jax
-
-    try:
-        jax.distributed.initialize()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"--distributed found no other processes to join ({error}); start each on "
-            "a cluster that JAX knows, such as Slurm or a TPU pod, or leave it out."
-        ) from error
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -72,6 +61,10 @@ def _train(options: argparse.Namespace) -> None:
     from vrt_spike_jax import checkpoint
 
     config = load_config(options.config, options.overrides)
+    if "ablation" in config:
+        raise ValueError(
+            f"--config={options.config} is several trainings; pass --mode=ablate."
+        )
     workdir = _workdir(options, config)
     _check(config, for_training=True)
     require_writable(workdir)
@@ -84,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
             "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
             f"in minutes; the full one is --config={options.config}:deblur."
         )
-    _print_versions()
+    process.print_versions()
 
     import jax
     from clu import metric_writers
@@ -156,13 +149,14 @@ def _restore(options: argparse.Namespace) -> None:
     runs = [_trained(options)]
     runs += [_run_of(Path(then), options.overrides) for then in options.then or ()]
     models = [_model(config) for config, _ in runs]
-    _check_restore(options, runs[0][1], models)
+    command_line.check_spikes(options, runs[0][1], models[0].takes_spikes)
     import numpy as np
     from tqdm import tqdm
 
     from data_pipeline import run_data, video_files
     from vrt_spike_jax import checkpoint, restore_chain
 
+    restore_chain.check_chain(models, sigma=options.sigma)
     for _, workdir in runs:
         checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
     video = video_files.VideoReader(options.input)
@@ -188,55 +182,100 @@ def _restore(options: argparse.Namespace) -> None:
     ]
     rate = video.fps * restore_chain.rate_factor(models)
     with tqdm(desc="restoring", unit="tile") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-            if not done:
-                bar.refresh()  # the total, before the first tile is compiled
-
+        show = restore_chain.progress_on(bar)
         frames = restore_chain.restore_chain(
             links, video, spikes, sigma=options.sigma, progress=show
         )
         with video_files.new_video(options.output, fps=rate) as write:
             for frame in frames:
                 write(np.round(frame * 255).astype(np.uint8))
-    count, height, width, _ = frames.shape
-    plays = f" at {rate:g} frames per second"
-    if rate != rate:  # NaN: not known
-        at = video_files.UNKNOWN_RATE
-        plays = f" at {at:g} frames per second, since the input says no rate"
-    plays = plays if Path(options.output).suffix else ""
-    print(f"{count} frames of {height}x{width} written to {options.output}{plays}")
+    print(video_files.describe_new(options.output, frames.shape, fps=rate))
 
 
-def _check_restore(
-    options: argparse.Namespace, workdir: Path, models: Sequence[Any]
-) -> None:
-    """What --spikes and --sigma must be for these models, before anything is read."""
-    from vrt_spike_jax import restore_chain
+def _ablate(options: argparse.Namespace) -> int:
+    """Trains all variants of an ablation; 1 where one of them failed."""
+    import jax
 
-    takes_spikes = models[0].takes_spikes
-    if takes_spikes and options.spikes is None:
-        raise ValueError(
-            f"the model in {workdir} restores with spikes; pass --spikes=FILE.dat, or "
-            "take a model without spikes (configs/baseline.py)."
+    from configs.ablation_runs import ablation_runs
+    from configs.load import require_same
+    from data_pipeline.atomic import require_writable
+    from vrt_spike_jax import ablation, ablation_report, checkpoint
+
+    runs = ablation_runs(options.config, options.overrides)
+    process.leave_accelerators()
+    recipe = runs[0].config.recipe
+    workdir = Path(options.workdir or f"runs/ablation_{recipe}").expanduser().resolve()
+    require_writable(workdir)
+    checkpoint.require_plain(workdir)
+    trainings = []
+    for run in runs:  # all of them are checked before the first begins
+        _check(run.config, for_training=False)
+        _check_training(run.config)
+        own = workdir / f"{run.variant}-{run.seed}"
+        if any((own / "checkpoints").glob("[0-9]*")):
+            require_same(run.config, own / "config.json")
+        params = _abstract_params(run.config)
+        trainings.append(
+            ablation.Training(
+                variant=run.variant,
+                seed=run.seed,
+                workdir=own,
+                command=(
+                    *(sys.executable, str(ROOT / "launch.py")),
+                    *(*run.arguments, f"--workdir={own}"),
+                ),
+                steps=run.config.train.steps,
+                parameters=sum(x.size for x in jax.tree.leaves(params)),
+            )
         )
-    if options.spikes is not None and not takes_spikes:
+    outcomes = ablation.run_trainings(trainings)
+    report = workdir / "report"
+    print(ablation_report.write_ablation(report, outcomes, config=runs[0].config))
+    print(f"{report}/ablation.csv, .md and .png are written")
+    return int(any(outcome.failure for outcome in outcomes))
+
+
+def _robustness(options: argparse.Namespace) -> None:
+    """Evaluates a trained model on spikes that are off in every way and amount."""
+    config, workdir = _trained(options)
+
+    from data_pipeline import run_data
+    from data_pipeline.atomic import require_writable
+    from data_pipeline.perturbation import PERTURBATIONS
+    from vrt_spike_jax import checkpoint, evaluate, robustness
+
+    evaluate.require_evaluable(_model(config))
+    if not _model(config).takes_spikes:
         raise ValueError(
-            f"the model in {workdir} takes no spikes (model.fusion is 'none'); leave "
-            "--spikes out, or take a model such as that of configs/cross_attn.py."
+            f"the model in {workdir} takes no spikes, so nothing about them changes "
+            "what it restores; take one such as that of configs/cross_attn.py."
         )
-    restore_chain.check_chain(models, sigma=options.sigma)
+    step = checkpoint.newest_step(workdir / "checkpoints")
+    require_writable(workdir)
+    model, params = _model_and_params(config, workdir)
+    spike_input = _spike_input(config, workdir)
+    table = robustness.measure_robustness(
+        workdir / "report",
+        [
+            robustness.Case(
+                case.kind,
+                case.amount,
+                run_data.perturbed_clips(config, spike_input, case),
+            )
+            for case in PERTURBATIONS
+        ],
+        model=model,
+        params=params,
+        config=config,
+        step=step,
+    )
+    print(f"{table}\n{workdir}/report/robustness.csv, .md and .png are written")
 
 
 def _compile(options: argparse.Namespace) -> int:
     """Prints what a configuration costs; 1 where it needs more than --memory_limit."""
-    import jax
-
     from configs.load import load_config
     from vrt_spike_jax import compile_check, compile_report
-    from vrt_spike_jax.optimizer import label_parameters
 
     if options.workdir:
         config, _ = _trained(options)
@@ -249,27 +288,14 @@ def _compile(options: argparse.Namespace) -> int:
     trains = options.part == "train" or (options.part is None and trainable)
     if trains:
         _check(config, for_training=True)
-    params, programs = _abstract_params(config), []
-    shape = _spike_shape(config)
-    labels = label_parameters(params, config.optimizer.groups) if trains else None
-    if options.part != "train":
-        programs.append(
-            compile_check.forward_program(config, model, unchunked, spike_shape=shape)
-        )
-    if trains:
-        programs.append(
-            compile_check.train_program(config, model, unchunked, spike_shape=shape)
-        )
-    note = "" if trains or options.part else " (not trained here: no training step)"
-    print(f"config        {config.name}, recipe {config.recipe}{note}")
-    print("model         " + ", ".join(f"{k}={v}" for k, v in config.model.items()))
-    print(f"device        {jax.devices()[0].device_kind}")
-    groups = compile_check.parameter_groups(params, labels)
-    print(compile_report.format_parameters(groups), flush=True)
-    shortages = compile_report.check_programs(
-        programs,
+    shortages = compile_report.report_costs(
+        config,
+        model,
+        unchunked,
+        spike_shape=_spike_shape(config),
+        forward=options.part != "train",
+        train=trains,
         memory_limit=options.memory_limit and options.memory_limit * 2**30,
-        say=functools.partial(print, flush=True),
     )
     for shortage in shortages:
         print(f"launch.py: {shortage}", file=sys.stderr)
@@ -310,10 +336,9 @@ def _check(config: Any, *, for_training: bool) -> None:
     import jax
 
     from configs.check import check
-    from vrt_spike_jax import VARIANTS, compile_check, create_model
+    from vrt_spike_jax import VARIANTS, create_model
     from vrt_spike_jax.models.fusion import FUSIONS
     from vrt_spike_jax.models.vrt import STAGES
-    from vrt_spike_jax.optimizer import label_parameters
 
     check(
         config,
@@ -323,31 +348,23 @@ def _check(config: Any, *, for_training: bool) -> None:
         device_count=jax.device_count() if for_training else None,
         process_count=jax.process_count(),
     )
-    if for_training:  # before the data set is built for it
-        if not compile_check.is_trainable(_model(config)):
-            raise ValueError(
-                f"model.variant={config.model.variant} cannot be trained: the data set "
-                "is for deblurring alone; take deblur or tiny."
-            )
-        label_parameters(_abstract_params(config), config.optimizer.groups)
-        _check_exposures(config)
+    if for_training:
+        _check_training(config)
 
 
-def _check_exposures(config: Any) -> None:
-    """Whether the spikes of the embedded clips can become what the model is given."""
-    from data_pipeline.exposure import MARGIN, exposure_windows
+def _check_training(config: Any) -> None:
+    """What a training needs, before the data set is built for it."""
+    from data_pipeline import run_data
+    from vrt_spike_jax import compile_check
+    from vrt_spike_jax.optimizer import label_parameters
 
-    if config.data.sets:
-        return  # of prepared ones the first clip of each is looked at, which is quick
-    embedded = config.data.embedded
-    exposure = exposure_windows(
-        1, first_start=MARGIN, exposure=embedded.exposure, period=embedded.period
-    )
-    _spike_input(config).check_exposures(
-        exposure,
-        embedded.exposure + 2 * MARGIN,
-        source="with the present settings of data.spikes, a clip of data.embedded",
-    )
+    if not compile_check.is_trainable(_model(config)):
+        raise ValueError(
+            f"model.variant={config.model.variant} cannot be trained: the data set "
+            "is for deblurring alone; take deblur or tiny."
+        )
+    label_parameters(_abstract_params(config), config.optimizer.groups)
+    run_data.check_exposures(config, _spike_input(config))
 
 
 def _abstract_params(config: Any) -> Any:
@@ -419,28 +436,6 @@ def _data(config: Any) -> Any:
         multihost_utils.sync_global_devices("data set is prepared")
     # Finds what the first process made, unless this machine has a disk of its own.
     return run_data.embedded_set(config)
-
-
-def _print_versions() -> None:
-    from importlib.metadata import version
-
-    import jax
-
-    names = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
-    print("versions    " + ", ".join(f"{name} {version(name)}" for name in names))
-    print(f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}")
-
-
-def _is_for_the_user(error: Exception) -> bool:
-    """Whether an error is a sentence of ours; all others are bugs, shown in full."""
-    if not isinstance(error, ValueError):
-        return True
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    path = Path(frame.filename).resolve()  # the way may lead through a link
-    ours = path == ROOT / "launch.py" or any(
-        path.is_relative_to(ROOT / name) for name in PACKAGES
-    )
-    return ours and "raise " in linecache.getline(frame.filename, frame.lineno or 0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-MODES = ("train", "eval", "restore", "compile")
+MODES = ("train", "eval", "restore", "ablate", "robustness", "compile")
 PARTS = ("forward", "train")
 _RESTORE = {
     "input": "video file or folder of pictures to restore",
@@ -106,6 +106,22 @@ def spike_facts(options: argparse.Namespace) -> dict[str, Any]:
     return {fact: getattr(options, name) for name, fact in _SPIKE_FACTS.items()}
 
 
+def check_spikes(
+    options: argparse.Namespace, workdir: Path, takes_spikes: bool
+) -> None:
+    """Raises ValueError unless --spikes is there exactly where the model takes them."""
+    if takes_spikes and options.spikes is None:
+        raise ValueError(
+            f"the model in {workdir} restores with spikes; pass --spikes=FILE.dat, or "
+            "take a model without spikes (configs/baseline.py)."
+        )
+    if options.spikes is not None and not takes_spikes:
+        raise ValueError(
+            f"the model in {workdir} takes no spikes (model.fusion is 'none'); leave "
+            "--spikes out, or take a model such as that of configs/cross_attn.py."
+        )
+
+
 def _check(options: argparse.Namespace) -> None:
     for name in ("config", "workdir", *_RESTORE, *_COMPILE):
         value = getattr(options, name)
@@ -121,7 +137,18 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--config is missing; pass one such as --config=configs/cross_attn.py."
         )
+    if options.mode in ("ablate", "robustness") and options.distributed:
+        raise ValueError(
+            f"--distributed has no effect in --mode={options.mode}, which one process "
+            "runs; leave it out."
+        )
     if options.mode == "train":
+        return
+    if options.mode == "ablate":
+        if options.config is None:
+            raise ValueError(
+                "--mode=ablate needs --config: pass --config=configs/ablation.py."
+            )
         return
     if options.mode == "compile":
         _check_compile(options)

@@ -125,7 +125,7 @@ class TestClips(Sequence[dict[str, Any]]):
 
     def __init__(
         self,
-        records: JoinedRecords,
+        records: Sequence[Record],
         *,
         spike_input: SpikeInput,
         tfp_short_window: int,
@@ -155,7 +155,8 @@ class TestClips(Sequence[dict[str, Any]]):
         sharp, sharp_time = middle_sharp(record)
         short = [tfp(spikes, int(time), window) for time in sharp_time]
         long = [voxel_grid(spikes, 1, start=a, end=b)[0] for a, b in exposure.tolist()]
-        label = self._records.label_of(index)
+        is_joined = isinstance(self._records, JoinedRecords)
+        label = self._records.label_of(index) if is_joined else ""
         return {
             "name": f"{label}/{record['name']}" if label else record["name"],
             "blur": record["blur"].astype(np.float32) / np.float32(255),

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import pipeline, spike_statistics
+from data_pipeline.exposure import MARGIN, exposure_windows
 from data_pipeline.mixing import Data, JoinedRecords, check_spike_scale, find_set
+from data_pipeline.perturbation import Perturbation, PerturbedRecords
 from data_pipeline.recording import Frames, Recording
 from data_pipeline.spike_deblur.source import SPLITS
 from data_pipeline.spike_input import SpikeInput
@@ -41,6 +43,27 @@ def measured_spike_input(
         path = workdir / spike_statistics.FILE_NAME
         spike_statistics.write_statistics(path, statistics)
     return dataclasses.replace(spike_input, statistics=statistics)
+
+
+def check_exposures(config: Any, spike_input: SpikeInput) -> None:
+    """Checks whether spikes of the embedded clips can become what the model is given.
+
+    Of prepared data sets the first clip of each is looked at, which is quick.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if config.data.sets:
+        return
+    embedded = config.data.embedded
+    exposure = exposure_windows(
+        1, first_start=MARGIN, exposure=embedded.exposure, period=embedded.period
+    )
+    spike_input.check_exposures(
+        exposure,
+        embedded.exposure + 2 * MARGIN,
+        source="with the present settings of data.spikes, a clip of data.embedded",
+    )
 
 
 def embedded_set(config: Any) -> str:
@@ -96,6 +119,19 @@ def held_out_clips(
     """Opens the clips that a run is evaluated on."""
     return pipeline.test_clips(
         data,
+        spike_input=spike_input,
+        tfp_short_window=config.eval.tfp_short_window,
+    )
+
+
+def perturbed_clips(
+    config: Any, spike_input: SpikeInput, perturbation: Perturbation
+) -> pipeline.TestClips:
+    """Opens the test clips of the embedded data set with spikes that are off."""
+    settings = config.data.embedded.to_dict()
+    settings["spike_scale"] = config.data.spike_scale
+    return pipeline.TestClips(
+        PerturbedRecords(settings, perturbation),
         spike_input=spike_input,
         tfp_short_window=config.eval.tfp_short_window,
     )

@@ -5,7 +5,7 @@ import functools
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -232,6 +232,22 @@ class _CheckedWriter:
             )
         self._encode(self.count, frame)
         self.count += 1
+
+
+def describe_new(path: str | Path, shape: Sequence[int], *, fps: float) -> str:
+    """One line on what `new_video` wrote.
+
+    Args:
+        path: of the video file or the folder of pictures.
+        shape: of the frames, (T, H, W, 3).
+        fps: frames per second, NaN where no rate is known.
+    """
+    plays = f" at {fps:g} frames per second"
+    if math.isnan(fps):
+        plays = f" at {UNKNOWN_RATE:g} frames per second, since the input says no rate"
+    plays = plays if Path(path).suffix else ""
+    count, height, width = shape[:3]
+    return f"{count} frames of {height}x{width} written to {path}{plays}"
 
 
 def write_pictures(folder: Path, frames: np.ndarray) -> None:

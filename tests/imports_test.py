@@ -67,7 +67,8 @@ LAYERS = (
         "restore",
         "restore_chain",
     },
-    {"train", "evaluate", "report", "compile_check", "compile_report"},
+    {"train", "evaluate", "report", "compile_check", "compile_report"}
+    | {"ablation", "ablation_report", "robustness"},
 )
 
 

@@ -1,12 +1,17 @@
 """Tells what programs cost, line by line as it becomes known, and whether they fit."""
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import jax
+from flax import linen as nn
 from tqdm import tqdm
 
+from vrt_spike_jax import compile_check
 from vrt_spike_jax.compile_check import (
     Compiled,
     Cost,
@@ -15,7 +20,54 @@ from vrt_spike_jax.compile_check import (
     Program,
     compile_program,
     cost_of,
+    is_trainable,
+    parameter_groups,
 )
+from vrt_spike_jax.optimizer import label_parameters
+from vrt_spike_jax.train_state import SpikeShape, abstract_params
+
+
+def report_costs(
+    config: Any,
+    model: nn.Module,
+    unchunked: nn.Module,
+    *,
+    spike_shape: SpikeShape,
+    forward: bool,
+    train: bool,
+    memory_limit: float | None = None,
+) -> list[str]:
+    """Prints what a configuration costs, each number as soon as it is known.
+
+    Args:
+      config: a run configuration, checked; for training too, where that is asked for.
+      model: of the configuration.
+      unchunked: the same with `compile_check.UNCHUNKED` as its max_chunk.
+      spike_shape: of the spikes in the batches.
+      forward: whether the restoration of a tile is told.
+      train: whether the training step is told.
+      memory_limit: bytes of each device.
+
+    Returns:
+      One sentence for each program that needs more than the limit.
+    """
+    models = (config, model, unchunked)
+    params = abstract_params(model, spike_shape)
+    labels = label_parameters(params, config.optimizer.groups) if train else None
+    programs = []
+    if forward:
+        programs.append(compile_check.forward_program(*models, spike_shape=spike_shape))
+    if train:
+        programs.append(compile_check.train_program(*models, spike_shape=spike_shape))
+    trained = is_trainable(model) or not forward
+    note = "" if trained else " (not trained here: no training step)"
+    print(f"config        {config.name}, recipe {config.recipe}{note}")
+    print("model         " + ", ".join(f"{k}={v}" for k, v in config.model.items()))
+    print(f"device        {jax.devices()[0].device_kind}")
+    groups = parameter_groups(params, labels)
+    print(format_parameters(groups), flush=True)
+    say = functools.partial(print, flush=True)
+    return check_programs(programs, memory_limit=memory_limit, say=say)
 
 
 def check_programs(

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from tqdm import tqdm
+
 from vrt_spike_jax.frame_source import FrameSource, FrameStream
 from vrt_spike_jax.restore import Progress, restore_frames
 from vrt_spike_jax.restorer import Restorer, task_of
@@ -71,6 +73,18 @@ def restore_chain(
         )
         source = stream
     return stream
+
+
+def progress_on(bar: tqdm) -> Progress:
+    """What shows the tiles that are done of those there are on a progress bar."""
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if not done:
+            bar.refresh()  # the total, before the first tile is compiled
+
+    return show
 
 
 def check_chain(models: Sequence[Restorer], *, sigma: int | float | None) -> None:

@@ -22,7 +22,15 @@ from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
 ROOT = Path(__file__).resolve().parents[2]
-NO_RUNS = {"__init__", "base", "check", "command_line", "load", "process"}
+NO_RUNS = {
+    "__init__",
+    "ablation_runs",
+    "base",
+    "check",
+    "command_line",
+    "load",
+    "process",
+}
 RUNS = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - NO_RUNS)
 
 
