@@ -163,7 +163,9 @@ def test_nothing_is_wrong_with_these_files(folder: Path) -> None:
     assert run_restore() == 0
     assert view.main(["rec", "--output=sheet"]) == 0
     assert run_prepare_set("--output=built") == 0
-    assert run_prepare_spikes("--output=triplets") == 0
+    size = (f"--spike_height={HEIGHT}", f"--spike_width={WIDTH}", "--flip=true")
+    two = ("--input=set/spike", "--output=triplets", "--test_clips=1")
+    assert run_prepare_spikes(*size, *two) == 0
 
 
 def test_bytes_that_are_no_whole_number_of_spike_frames(
