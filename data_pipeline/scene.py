@@ -9,6 +9,7 @@ import numpy as np
 
 from data_pipeline import spike_sidecar
 from data_pipeline.records import (
+    UNKNOWN,
     Record,
     check_exposure,
     rgb_from_spike,
@@ -31,6 +32,8 @@ class Scene:
     frames: np.ndarray | None = None  # (T, H, W, 3) uint8, blurred
     exposure: np.ndarray | None = None  # (T, 2), start and end in spike frames
     rgb_from_spike: np.ndarray | None = None  # (3, 3) homography of pixel centres
+    transfer: str = UNKNOWN  # of the light that the spikes integrated
+    cfa: str = "none"  # colour filters over the spike pixels
 
 
 def open_scene(
@@ -130,10 +133,12 @@ def _prepared(folder: Path) -> Scene:
         )
     return dataclasses.replace(
         scene,
-        name=folder.name,
+        name=folder.resolve().name,
         frames=frames,
         exposure=exposure,
         rgb_from_spike=rgb_from_spike(scale),
+        transfer=sidecar["transfer"],
+        cfa=sidecar["cfa"],
     )
 
 
@@ -153,6 +158,8 @@ def _clip(directory: Path, split: str, clip: int) -> Scene:
         frames=record["blur"],
         exposure=record["exposure"],
         rgb_from_spike=record["rgb_from_spike"],
+        transfer=record["transfer"],
+        cfa=record["cfa"],
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from data_pipeline.bayer import CFA_PATTERNS, demosaic
 from data_pipeline.scene import Scene
 from data_pipeline.spike_camera import grey
 from data_pipeline.stream_statistics import (
@@ -18,6 +19,7 @@ from data_pipeline.stream_statistics import (
     row_over_time,
     sample_windows,
 )
+from data_pipeline.transfer import to_gamma, to_spike_space
 
 _PANEL = 4.6  # inches
 _LOWEST = 0.65  # height of a panel to its width, at least
@@ -139,7 +141,8 @@ def overlay(scene: Scene, frame: int) -> np.ndarray:
     """Frame (H, W, 3) in [0, 1]: the grey of the frame in red, its spikes in cyan.
 
     Both are the mean light of the exposure, so what is aligned is grey and what is not
-    has red and cyan edges. The rates are scaled to the brightness of the frame.
+    has red and cyan edges. The rates are scaled to the brightness of the frame, in the
+    light that they integrated, and their colours are interpolated behind filters.
 
     Raises:
         ValueError: the scene has no frames, or does not say where their pixels are.
@@ -151,7 +154,7 @@ def overlay(scene: Scene, frame: int) -> np.ndarray:
             f"{scene.name} does not say how its spikes lie over its frames."
         )
     start, end = scene.exposure[frame].tolist()
-    rate = mean_rate(scene.spikes, math.floor(start), math.ceil(end))
+    rate = _grey_rate(scene, math.floor(start), math.ceil(end))
     height, width = scene.frames.shape[1:3]
     warped = cv2.warpPerspective(
         rate,
@@ -159,10 +162,18 @@ def overlay(scene: Scene, frame: int) -> np.ndarray:
         (width, height),
         borderMode=cv2.BORDER_REPLICATE,
     )
-    luma = grey(scene.frames[frame].astype(np.float32) / 255)
-    gain = float((warped * luma).sum()) / max(float((warped * warped).sum()), 1e-12)
-    cyan = np.clip(gain * warped, 0, 1)
-    return np.stack([luma, cyan, cyan], axis=-1)
+    light = grey(to_spike_space(scene.frames[frame], scene.transfer))
+    gain = float((warped * light).sum()) / max(float((warped * warped).sum()), 1e-12)
+    both = np.stack([light, gain * warped, gain * warped], axis=-1)
+    return np.clip(to_gamma(both) if scene.transfer == "linear" else both, 0, 1)
+
+
+def _grey_rate(scene: Scene, start: int, end: int) -> np.ndarray:
+    """The grey (h, w) of the rates of some spike frames, up to a factor."""
+    rate = mean_rate(scene.spikes, start, end)
+    if scene.cfa not in CFA_PATTERNS or min(rate.shape) < 4:
+        return rate
+    return grey(demosaic(rate / max(float(rate.max()), 1e-12), scene.cfa))
 
 
 def _is_registered(scene: Scene) -> bool:

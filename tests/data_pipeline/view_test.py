@@ -76,6 +76,32 @@ def test_the_overlay_is_grey_where_frame_and_spikes_agree(
     assert np.abs(red - green).mean() > 2 * aligned
 
 
+@pytest.mark.parametrize("options", [{"transfer": "linear"}, {"cfa": "bggr"}, {}])
+def test_the_overlay_is_grey_in_every_light_and_behind_filters(
+    folder: Path, options: dict[str, str]
+) -> None:
+    """Of a still picture with dark and bright, red and blue parts."""
+    rows, columns = np.mgrid[:48, :80]
+    picture = np.stack([20 + 2.8 * columns, 60 + 0 * rows, 200 - 3 * rows], -1)
+    frames = np.repeat(picture.astype(np.uint8)[None], 30, axis=0)
+    write_video(folder / "still", frames, fps=25)
+    arguments = ["--source=video", "--input=still", "--output=out", "--gain=1"]
+    more = ["--exposure=129", "--period=136"]  # long: a count is off by up to one
+    more += [f"--{name}={value}" for name, value in options.items()]
+    assert prepare([*arguments, *more]) == 0
+    red, green, _ = np.moveaxis(overlay(open_scene(folder / "out"), 0), -1, 0)
+    inside = np.s_[2:-2, 2:-2]
+    assert np.abs(red - green)[inside].mean() < 0.015
+    assert np.abs(red - green)[inside].max() < 0.08
+
+
+def test_a_folder_is_called_by_its_own_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(prepared(folder))
+    assert open_scene(".").name == "bar"
+
+
 def test_the_view_is_the_middle_exposure_or_what_is_asked_for(folder: Path) -> None:
     scene = open_scene(prepared(folder))
     assert scene.exposure is not None
