@@ -79,13 +79,12 @@ def _notes(error: BaseException) -> list[str]:
 def _records(options: argparse.Namespace) -> str:
     require_writable(options.output)  # before an hour of looking at the input
     source, note = find_source(options)
+    if note:  # what a user may want to change comes before hours of work
+        print(f"prepare: {note}", file=sys.stderr)
     beam_options = (options.beam_options or "") if options.beam else None
-    where = build(
+    return build(
         options.output, source, workers=options.workers, beam_options=beam_options
     )
-    if note:
-        print(f"prepare: {note}", file=sys.stderr)
-    return where
 
 
 def _files(options: argparse.Namespace) -> str:
