@@ -93,7 +93,8 @@ def _files(options: argparse.Namespace) -> str:
     )
     paths = video_folder.find_videos(options.input)
     with new_folder(options.output) as folder:
-        shapes = {path: VideoReader(path).shape for path in paths}
+        with tqdm(paths, desc="Reading", unit="video", delay=2) as bar:
+            shapes = {path: VideoReader(path).shape for path in bar}
         for path, (count, height, width, _) in shapes.items():
             video_folder.check_footage(path.name, height, width, settings)
             video_folder.require_footage(path.name, count, None, settings)
