@@ -396,10 +396,11 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
 
     settings = config.model
     spikes: dict[str, Any] = {}
-    if settings.fusion != "none" or settings.closed_form_input:
+    guided = settings.alignment != "spynet"
+    if settings.fusion != "none" or settings.closed_form_input or guided:
         spike_input = _spike_input(config)
         names = ("fusion_places", "time_strides", "temporal_blocks")
-        names += ("dark_confidence", "closed_form_input")
+        names += ("dark_confidence", "closed_form_input", "alignment")
         spikes = {name: settings[name] for name in names}
         spikes["matches_gain"] = spike_input.is_unmatched
         spikes["side_channels"] = spike_input.side_channels

@@ -71,7 +71,7 @@ def _vrt(model: VRT) -> Named:
     # A noise level is no image: it is not warped.
     channels += int(model.nonblind_denoising)
     yield from _layer("conv_first", width, channels, 1, 3, 3)
-    if model.pa_frames:
+    if model.pa_frames and model.has_spynet:
         yield from _within("spynet", _spynet(model.spynet_features))
     for index in range(7):
         yield from _within(f"stage{index + 1}", _stage(model, index))

@@ -25,6 +25,7 @@ Params = dict[str, Any]
 Layout = dict[str, Entry]
 # What a model wrapped for several GPUs puts before each name.
 _PARALLEL = "module."
+_SPYNET = "spynet."
 _SHOWN = 5
 _SPYNET_NAME = re.compile(r"basic_module\.\d+\..*|mean|std")
 
@@ -37,7 +38,9 @@ def convert_vrt_state_dict(state_dict: Any, model: Any) -> Params:
         such a mapping}, the other form of the published files. Buffers may be left out;
         those present are compared with what the model computes. The names may also be
         those of the published SpyNet alone.
-      model: the VRT, or the SpyNet, that the weights belong to.
+      model: the VRT, or the SpyNet, that the weights belong to. For a VRT without a
+        SpyNet (has_spynet=False) the entries under 'spynet.' are checked like all
+        others, and then left out.
 
     Returns:
       The parameter tree, in the model's param_dtype. Of a state_dict of SpyNet alone:
@@ -54,11 +57,16 @@ def convert_vrt_state_dict(state_dict: Any, model: Any) -> Params:
         layout = spynet_layout(model.features, buffers=True)
         return _convert(state_dict, layout, model.param_dtype)
     if not is_spynet(state_dict):
-        return _convert(state_dict, vrt_layout(model), model.param_dtype)
+        return _convert_vrt(state_dict, model)
     if not model.pa_frames:
         raise ValueError(
             "the state_dict is of SpyNet alone, which a model without alignment "
             "(pa_frames 0, task 009) does not have; take the file of the task."
+        )
+    if not model.has_spynet:
+        raise ValueError(
+            "the state_dict is of SpyNet alone, which a model with has_spynet=False "
+            "does not have; take a model with another alignment than 'spikes'."
         )
     layout = spynet_layout(model.spynet_features, buffers=True)
     return {"spynet": _convert(state_dict, layout, model.param_dtype)}
@@ -176,6 +184,17 @@ def _require_model(model: Any) -> None:
             f"official weights belong to a VRT; got {type(model).__name__}: of a "
             "VRTSpike take model.vrt, whose parameters stand under 'vrt'."
         )
+
+
+def _convert_vrt(state_dict: Mapping[str, Any], model: VRT) -> Params:
+    if model.has_spynet or not model.pa_frames:
+        return _convert(state_dict, vrt_layout(model), model.param_dtype)
+    if not any(str(name).startswith(_SPYNET) for name in state_dict):
+        return _convert(state_dict, vrt_layout(model), model.param_dtype)
+    complete = vrt_layout(model.clone(has_spynet=True))
+    params = _convert(state_dict, complete, model.param_dtype)
+    del params["spynet"]
+    return params
 
 
 def _convert(state_dict: Mapping[str, Any], layout: Layout, dtype: DTypeLike) -> Params:

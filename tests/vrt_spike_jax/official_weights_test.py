@@ -146,6 +146,28 @@ def test_spynet_alone_is_strict(state_dict):
         convert_vrt_state_dict(state_dict, SpyNet(MODEL.spynet_features))
 
 
+def test_a_model_without_spynet_takes_the_rest_of_the_whole(state_dict):
+    model = MODEL.clone(has_spynet=False)
+    params = convert_vrt_state_dict(state_dict, model)
+    whole = convert_vrt_state_dict(state_dict, MODEL)
+    del whole["spynet"]
+    jax.tree.map(np.testing.assert_array_equal, params, whole)
+    # What it gives back has no SpyNet, and is taken again.
+    back = to_vrt_state_dict(params, model)
+    assert not [name for name in back if name.startswith("spynet.")]
+    again = convert_vrt_state_dict(back, model)
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+    # Left out, but no less strict.
+    lost = "spynet.basic_module.3.basic_module.4.bias"
+    damaged = {name: value for name, value in state_dict.items() if name != lost}
+    with pytest.raises(ValueError, match=f"missing: {lost}"):
+        convert_vrt_state_dict(damaged, model)
+    with pytest.raises(ValueError, match="SpyNet alone, which a model with has_spynet"):
+        convert_vrt_state_dict(spynet_entries(), model)
+    with pytest.raises(ValueError, match="missing: spynet."):
+        convert_vrt_state_dict(back, MODEL)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

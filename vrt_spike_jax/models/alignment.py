@@ -6,7 +6,7 @@ each step as one batch. Source: Liang et al., arXiv 2201.12288, section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -26,6 +26,17 @@ class FlowPair(NamedTuple):
     forward: Float[Array, "b pairs h w 2"]
 
 
+class OffsetGuide(NamedTuple):
+    """What another sensor says about the deformable offsets of a stage.
+
+    Features of each pair of neighbouring frames, backward pairs first, at the scale of
+    the stage, and the projection of them that is added to the offsets.
+    """
+
+    features: Float[Array, "b2 pairs h w c"]
+    kernel: Float[Array, "c o"]
+
+
 def over_frames(
     function: Callable[..., Array], *videos: Float[Array, "b d h w _"]
 ) -> Float[Array, "b d h w _"]:
@@ -35,9 +46,21 @@ def over_frames(
     return out.reshape(b, d, *out.shape[1:])
 
 
-def _both(backward: Array, forward: Array) -> Array:
+def both_ways(backward: Array, forward: Array) -> Array:
     """Stacks the two directions on the batch axis."""
     return jnp.concatenate([backward, forward], 0)
+
+
+def zero_flows(
+    frames: Float[Array, "b d h w c"], scales: Sequence[int]
+) -> list[FlowPair]:
+    """No motion between neighbouring frames, at each of VRT's scales."""
+    b, d, h, w, _ = frames.shape
+    zeros = [
+        jnp.zeros((b, d - 1, h // scale, w // scale, 2), frames.dtype)
+        for scale in scales
+    ]
+    return [FlowPair(flow, flow) for flow in zeros]
 
 
 def estimate_flows(
@@ -46,7 +69,7 @@ def estimate_flows(
     """Flows between neighbouring frames at VRT's four scales, finest first."""
     b, d = frames.shape[:2]
     first, second = frames[:, :-1], frames[:, 1:]
-    reference, neighbour = _both(first, second), _both(second, first)
+    reference, neighbour = both_ways(first, second), both_ways(second, first)
     shape = (2 * b * (d - 1), *frames.shape[2:])
     flows = spynet(reference.reshape(shape), neighbour.reshape(shape))
     flows = [flow.reshape(2 * b, d - 1, *flow.shape[1:]) for flow in flows]
@@ -60,7 +83,7 @@ def compose_hops(single: FlowPair, hops: int) -> list[FlowPair]:
         last = pairs[-1]
         onward = last.backward[:, :-1], single.backward[:, hop:]
         back = last.forward[:, 1:], single.forward[:, :-hop]
-        near, far = (_both(a, c) for a, c in zip(onward, back, strict=True))
+        near, far = (both_ways(a, c) for a, c in zip(onward, back, strict=True))
         chained = near + over_frames(flow_warp, far, near)
         b = chained.shape[0] // 2
         pairs.append(FlowPair(chained[:b], chained[b:]))
@@ -72,8 +95,8 @@ def align_images(
 ) -> tuple[Float[Array, "b d h w 12"], Float[Array, "b d h w 12"]]:
     """Next and previous neighbour warped to each frame (nearest4), 0 at the ends."""
     b = frames.shape[0]
-    sources = _both(frames[:, 1:], frames[:, :-1])
-    warped = over_frames(nearest4_warp, sources, _both(*flows))
+    sources = both_ways(frames[:, 1:], frames[:, :-1])
+    warped = over_frames(nearest4_warp, sources, both_ways(*flows))
     return _pad_ends(warped[:b], warped[b:])
 
 
@@ -96,11 +119,11 @@ def _hop_sources(
     zeros = jnp.zeros_like(x[:, : hop - 1])
     nothing = jnp.zeros_like(flows.backward[:, :1])
     nothing = jnp.repeat(nothing, hop - 1, 1)
-    sources = _both(
+    sources = both_ways(
         jnp.concatenate([x[:, hop:], zeros], 1),
         jnp.concatenate([zeros, x[:, : x.shape[1] - hop]], 1),
     )
-    flow = _both(
+    flow = both_ways(
         jnp.concatenate([flows.backward, nothing], 1),
         jnp.concatenate([nothing, flows.forward], 1),
     )
@@ -111,6 +134,7 @@ def align_features(
     deform: Callable[..., Array],
     x: Float[Array, "b d h w c"],
     hops: list[FlowPair],
+    guide: OffsetGuide | None = None,
 ) -> tuple[Float[Array, "b d h w c"], Float[Array, "b d h w c"]]:
     """Features of the following and of the preceding frames, aligned to each frame.
 
@@ -118,6 +142,7 @@ def align_features(
       deform: DCNv2PackFlowGuided of the stage; both directions share it.
       x: features of the clip.
       hops: flows over 1, 2, .. frames at the scale of x.
+      guide: moves the taps of all sources by what is known of the nearest one.
     """
     b, d = x.shape[:2]
     merge = (2 * b * (d - 1), *x.shape[2:4])
@@ -126,7 +151,10 @@ def align_features(
         source, flow = _hop_sources(x, pair, hop)
         sources.append(source.reshape(*merge, -1))
         flows.append(flow.reshape(*merge, 2))
-    target = _both(x[:, :-1], x[:, 1:]).reshape(*merge, -1)
-    aligned = deform(sources, target, flows)
+    target = both_ways(x[:, :-1], x[:, 1:]).reshape(*merge, -1)
+    told = (
+        () if guide is None else ((guide.features.reshape(*merge, -1), guide.kernel),)
+    )
+    aligned = deform(sources, target, flows, *told)
     aligned = aligned.reshape(2 * b, d - 1, *aligned.shape[1:])
     return _pad_ends(aligned[:b], aligned[b:])

@@ -68,21 +68,24 @@ def map_module_chunks(
     *,
     numbers: int,
     max_chunk: int,
+    shared: tuple[PyTree, ...] = (),
 ) -> PyTree:
-    """function(module, *operands), for chunks as `map_chunks`; parameters are shared.
+    """function(module, *operands, *shared), for chunks of the operands as `map_chunks`.
 
-    The function draws no random numbers and stores no variables.
+    Parameters are shared by all chunks. The function draws no random numbers and stores
+    no variables.
     """
     # Parameters are born outside of the loop.
     if module.is_initializing():
-        return function(module, *operands)
+        return function(module, *operands, *shared)
     unbound = module.clone(parent=None)
 
-    def run(params: PyTree, *chunk: PyTree) -> PyTree:
-        return unbound.apply({"params": params}, *chunk, method=function)
+    def run(common: PyTree, *chunk: PyTree) -> PyTree:
+        params, shared = common
+        return unbound.apply({"params": params}, *chunk, *shared, method=function)
 
-    params = module.variables["params"]
-    return map_chunks(run, params, operands, numbers=numbers, max_chunk=max_chunk)
+    common = (module.variables["params"], shared)
+    return map_chunks(run, common, operands, numbers=numbers, max_chunk=max_chunk)
 
 
 Plan = tuple[int, int, int]  # items, chunks, items of a chunk

@@ -136,6 +136,7 @@ class DCNv2PackFlowGuided(nn.Module):
         sources: list[Float[Array, "n h w c"]],
         target: Float[Array, "n h w c"],
         flows: list[Float[Array, "n h w 2"]],
+        guide: tuple[Float[Array, "n h w g"], Float[Array, "g o"]] | None = None,
     ) -> Float[Array, "n h w c"]:
         """Returns the aligned features of all `pa_frames // 2` sources, fused.
 
@@ -143,16 +144,20 @@ class DCNv2PackFlowGuided(nn.Module):
           sources: neighbouring frames' features, nearest first.
           target: features of the frame to align to.
           flows: flow from the target into each source, pixels.
+          guide: what another sensor says of each target, and the projection of it that
+            is added to the learned offsets.
         """
         _, h, w, _ = target.shape
         # The samples have a chunk of their own; what is left are the offsets.
         numbers = h * w * 3 * _TAPS * self.deformable_groups
+        told, kernel = (None, None) if guide is None else guide
         aligned: Array = map_module_chunks(
             DCNv2PackFlowGuided._align,
             self,
-            (sources, target, flows),
+            (sources, target, flows, told),
             numbers=numbers,
             max_chunk=self.max_chunk,
+            shared=(kernel,),
         )
         return aligned
 
@@ -162,6 +167,8 @@ class DCNv2PackFlowGuided(nn.Module):
         sources: list[Float[Array, "n h w c"]],
         target: Float[Array, "n h w c"],
         flows: list[Float[Array, "n h w 2"]],
+        told: Float[Array, "n h w g"] | None,
+        kernel_of_told: Float[Array, "g o"] | None,
     ) -> Float[Array, "n h w c"]:
         coordinates = jnp.promote_types(self.dtype, jnp.float32)
         warped = [flow_warp(x, flow) for x, flow in zip(sources, flows, strict=True)]
@@ -169,6 +176,8 @@ class DCNv2PackFlowGuided(nn.Module):
         raw = self._offsets(jnp.concatenate(guide, -1)).astype(coordinates)
         groups = self.deformable_groups
         residue, mask = jnp.split(raw, [2 * _TAPS * groups], -1)
+        if told is not None and kernel_of_told is not None:
+            residue = residue + (told @ kernel_of_told).astype(coordinates)
         offset = rearrange(
             self.max_residue * jnp.tanh(residue),
             "n h w (g t yx) -> n h w t g yx",

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from vrt_spike_jax.models.alignment import FlowPair, align_features
+from vrt_spike_jax.models.alignment import FlowPair, OffsetGuide, align_features
 from vrt_spike_jax.models.chunking import map_module_chunks
 from vrt_spike_jax.models.deform_conv import DCNv2PackFlowGuided
 from vrt_spike_jax.models.tmsa import TMSAG, MlpGEGLU, layer_norm
@@ -66,6 +66,7 @@ class Stage(nn.Module):
         hops: list[FlowPair],
         train: bool = False,
         fuse: Callable[[Array], Array] | None = None,
+        guide: OffsetGuide | None = None,
     ) -> Float[Array, "b d h2 w2 c2"]:
         """Runs the stage.
 
@@ -74,6 +75,7 @@ class Stage(nn.Module):
           hops: flows at this stage's scale, over 1, 2, .. frames.
           train: whether stochastic depth is on.
           fuse: adds another sensor's features before the TMSA groups.
+          guide: what another sensor says about the offsets of the alignment.
         """
         precision = {key: self.options[key] for key in ("dtype", "param_dtype")}
         x = layer_norm("reshape_1", **precision)(reshape_scale(x, self.reshape))
@@ -88,11 +90,14 @@ class Stage(nn.Module):
         if not self.pa_frames:
             return x
         align = nn.remat(Stage._align) if self.options["remat"] else Stage._align
-        aligned: Array = align(self, x, hops)
+        aligned: Array = align(self, x, hops, guide)
         return aligned
 
     def _align(
-        self, x: Float[Array, "b d h w c"], hops: list[FlowPair]
+        self,
+        x: Float[Array, "b d h w c"],
+        hops: list[FlowPair],
+        guide: OffsetGuide | None,
     ) -> Float[Array, "b d h w c"]:
         """Fuses with each frame its neighbours' features, aligned to it."""
         precision = {key: self.options[key] for key in ("dtype", "param_dtype")}
@@ -106,7 +111,7 @@ class Stage(nn.Module):
             name="pa_deform",
             **precision,
         )
-        backward, forward = align_features(deform, x, hops)
+        backward, forward = align_features(deform, x, hops, guide)
         width = 3 * self.channels
         fuse = MlpGEGLU(width, self.channels, name="pa_fuse", **precision)
         tokens = [part.reshape(-1, self.channels) for part in (x, backward, forward)]

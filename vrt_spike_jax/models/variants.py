@@ -7,6 +7,7 @@ import difflib
 from typing import Any
 
 from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.models.guided_alignment import ALIGNMENTS
 from vrt_spike_jax.models.vrt import VRT
 from vrt_spike_jax.models.vrt_spike import PLACES, VRTSpike
 from vrt_spike_jax.official_tasks import TASKS
@@ -96,6 +97,7 @@ _SPIKE_ARGUMENTS: dict[str, dict[str, Any]] = {
         "spike_features": (12, 16, 16, 16),
         "fusion_heads": 4,
         "fusion_window": 4,
+        "alignment_features": 12,
     },
 }
 
@@ -149,7 +151,14 @@ def create_model(
     places = overrides.get("fusion_places", "both")
     if places not in PLACES:
         raise ValueError(nearest_name(places, list(PLACES), "fusion_places"))
-    takes_spikes = fusion != "none" or overrides.get("closed_form_input", False)
+    alignment = overrides.get("alignment", "spynet")
+    if alignment not in ALIGNMENTS:
+        raise ValueError(nearest_name(alignment, list(ALIGNMENTS), "alignment"))
+    takes_spikes = (
+        fusion != "none"
+        or alignment != "spynet"
+        or overrides.get("closed_form_input", False)
+    )
     vrt_names = _argument_names(VRT)
     spike_names = _argument_names(VRTSpike) if takes_spikes else []
     for argument in overrides:
@@ -157,7 +166,7 @@ def create_model(
             valid = vrt_names + spike_names
             raise ValueError(nearest_name(argument, valid, "model argument"))
     own = {key: value for key, value in overrides.items() if key in vrt_names}
-    vrt = VRT(**VARIANTS[variant] | own)
+    vrt = VRT(**VARIANTS[variant] | {"has_spynet": alignment != "spikes"} | own)
     if not takes_spikes:
         return vrt
     spike = _SPIKE_ARGUMENTS.get(variant, {}) | {

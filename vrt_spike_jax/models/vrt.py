@@ -19,12 +19,14 @@ from jaxtyping import Array, Float
 
 from vrt_spike_jax.models.alignment import (
     FlowPair,
+    OffsetGuide,
     align_images,
     compose_hops,
     estimate_flows,
+    zero_flows,
 )
 from vrt_spike_jax.models.chunking import map_module_chunks
-from vrt_spike_jax.models.spynet import SpyNet
+from vrt_spike_jax.models.spynet import SCALES, SpyNet
 from vrt_spike_jax.models.stage import RTMSA, Reshape, Stage, dense
 from vrt_spike_jax.models.tmsa import layer_norm
 from vrt_spike_jax.models.warping import resize_bilinear
@@ -39,6 +41,10 @@ SKIP_PLACES = {"skip3": 2, "skip2": 1, "skip1": 0}
 INPUT_PLACE = "input"
 # (place, features) -> the features to go on with.
 Fuse = Callable[[str, Array], Array]
+# Flows at the four scales -> flows to go on with, and what guides the deformable
+# offsets of each of ALIGNED_STAGES.
+Guides = dict[str, OffsetGuide]
+Guide = Callable[[list[FlowPair]], tuple[list[FlowPair], Guides]]
 # Scale index (1/1, 1/2, 1/4, 1/8) and reshape of stages 1 to 7.
 _SCALE_OF_STAGE = (0, 1, 2, 3, 2, 1, 0)
 _RESHAPE_OF_STAGE: tuple[Reshape, ...] = (
@@ -53,6 +59,8 @@ _RESHAPE_OF_STAGE: tuple[Reshape, ...] = (
 # Where blocks can be computed again in the backward pass; stage8 are all reconstruction
 # groups.
 STAGES = tuple(f"stage{i}" for i in range(1, 9))
+# The stages that align neighbouring frames, with the index of their scale.
+ALIGNED_STAGES = dict(zip(STAGES, _SCALE_OF_STAGE, strict=False))
 # Width of the heads of super-resolution and interpolation, fixed in the official code.
 _HEAD_FEATURES = 64
 
@@ -60,8 +68,9 @@ _HEAD_FEATURES = 64
 class VRT(nn.Module):
     """Restores a clip of frames; argument names are the official constructor's.
 
-    Beyond them: `spynet_features`, the widths inside SpyNet's modules; `remat`,
-    the stages ('stage1' to 'stage8') that are computed again in the backward pass
+    Beyond them: `spynet_features`, the widths inside SpyNet's modules; `has_spynet`,
+    without which flows are zero, unless a guide knows better; `remat`, the stages
+    ('stage1' to 'stage8') that are computed again in the backward pass
     instead of being stored; `max_chunk`, the most elements of any layer's temporaries
     (logits, hidden features, deformable samples) that exist at once, beside the
     features themselves; `dtype` of the computation (flow,
@@ -85,6 +94,7 @@ class VRT(nn.Module):
     deformable_groups: int = 16
     nonblind_denoising: bool = False
     spynet_features: tuple[int, ...] = (32, 64, 32, 16)
+    has_spynet: bool = True
     remat: tuple[str, ...] = ()
     max_chunk: int = 2**20
     dtype: DTypeLike = jnp.float32
@@ -112,7 +122,7 @@ class VRT(nn.Module):
             tuple(float(rate) for rate in drops[a:b])
             for a, b in zip(starts, starts[1:], strict=False)
         ]
-        if self.pa_frames:
+        if self.pa_frames and self.has_spynet:
             flow_dtype = jnp.promote_types(self.dtype, jnp.float32)
             self.spynet = SpyNet(
                 self.spynet_features,
@@ -227,6 +237,7 @@ class VRT(nn.Module):
         train: bool = False,
         *,
         fuse: Fuse | None = None,
+        guide: Guide | None = None,
     ) -> Float[Array, "b d2 h2 w2 3"]:
         """Restores a clip.
 
@@ -236,6 +247,8 @@ class VRT(nn.Module):
           train: whether stochastic depth is on (needs the `dropout` generator).
           fuse: called as fuse(place, features) at INPUT_PLACE and every one of
             ENCODER_PLACES and SKIP_PLACES; returns the features to go on with.
+          guide: called with the flows between neighbouring frames, where the model
+            aligns any; returns those to go on with, and guides of the offsets.
 
         Returns:
           The restored clip, not clipped to [0, 1]; four times the size for upscale 4;
@@ -249,13 +262,18 @@ class VRT(nn.Module):
         if not self.pa_frames:
             return self._interpolate(frames, train, fuse)
         images = frames[..., :3]
-        flows = estimate_flows(self.spynet, images)
+        flows = self.flows(images)
+        self.sow("intermediates", "spynet_flow", flows[0])
+        guides: Guides = {}
+        if guide is not None:
+            flows, guides = guide(flows)
+        self.sow("intermediates", "flow", flows[0])
         hops = [compose_hops(flow, self.pa_frames // 2) for flow in flows]
         backward, forward = align_images(images, flows[0])
         x = jnp.concatenate([images, backward, forward, frames[..., 3:]], -1)
         x = self.conv_first(x)
         x = x if fuse is None else fuse(INPUT_PLACE, x)
-        x = x + self._body(x, hops, train, fuse)
+        x = x + self._body(x, hops, train, fuse, guides)
         if self.upscale == 1:
             return self.conv_last(x) + images
         b, d, h, w, _ = x.shape
@@ -267,6 +285,12 @@ class VRT(nn.Module):
             max_chunk=self.max_chunk,
         )
         return enlarged.reshape(b, d, *enlarged.shape[1:])
+
+    def flows(self, images: Float[Array, "b d h w 3"]) -> list[FlowPair]:
+        """Flows between neighbouring frames at the four scales, before any guide."""
+        if self.has_spynet:
+            return estimate_flows(self.spynet, images)
+        return zero_flows(images, SCALES)
 
     def _enlarge(
         self, x: Float[Array, "n h w c"], images: Float[Array, "n h w 3"]
@@ -285,7 +309,7 @@ class VRT(nn.Module):
         x = self.conv_first(frames - mean)
         x = x if fuse is None else fuse(INPUT_PLACE, x)
         hops: list[list[FlowPair]] = [[] for _ in range(4)]
-        x = x + self._body(x, hops, train, fuse)
+        x = x + self._body(x, hops, train, fuse, {})
         x = rearrange(x, "b d h w c -> b h w (d c)")
         x = nn.leaky_relu(self.linear_fuse(x), 0.2)
         x = jnp.pad(x, [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
@@ -297,6 +321,7 @@ class VRT(nn.Module):
         hops: list[list[FlowPair]],
         train: bool,
         fuse: Fuse | None,
+        guides: Guides,
     ) -> Float[Array, "b d h w c"]:
         def stage(index: int, x: Array) -> Array:
             place = f"stage{index + 1}"
@@ -304,7 +329,7 @@ class VRT(nn.Module):
             if fuse is not None and place in ENCODER_PLACES:
                 bound = functools.partial(fuse, place)
             out: Array = self.stages[index](
-                x, hops[_SCALE_OF_STAGE[index]], train, bound
+                x, hops[_SCALE_OF_STAGE[index]], train, bound, guides.get(place)
             )
             return out
 
@@ -363,7 +388,7 @@ def flows_of(
     """The optical flows a VRT works with, at scales 1, 1/2, 1/4, 1/8."""
 
     def run(model: VRT, frames: Array) -> list[FlowPair]:
-        return estimate_flows(model.spynet, frames[..., :3])
+        return model.flows(frames[..., :3])
 
     flows: list[FlowPair] = jax.tree.map(
         lambda x: x, model.apply({"params": params}, frames, method=run)

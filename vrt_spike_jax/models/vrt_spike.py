@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vrt_spike_jax.models.alignment import FlowPair
 from vrt_spike_jax.models.closed_form import ClosedFormInput, confidence
 from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.models.guided_alignment import ALIGNMENTS, GuidedAlignment
 from vrt_spike_jax.models.spike_encoder import (
     SpikeEncoder3D,
     match_gain,
     spike_scale_of,
 )
 from vrt_spike_jax.models.spynet import SCALES
-from vrt_spike_jax.models.vrt import ENCODER_PLACES, INPUT_PLACE, SKIP_PLACES, VRT
+from vrt_spike_jax.models.vrt import (
+    ALIGNED_STAGES,
+    ENCODER_PLACES,
+    INPUT_PLACE,
+    SKIP_PLACES,
+    VRT,
+    Guides,
+)
 
 # Name of a choice of places -> place: index of its scale.
 PLACES = {
@@ -39,7 +49,9 @@ class VRTSpike(nn.Module):
     such as the confidence of the low-light noise suppression. `dark_confidence`: the
     encoder is told how far each pixel's rate is above the dark. `closed_form_input`:
     the first features are told the closed form of deblurring; the spikes must then be
-    light, or rates whose gain is matched here, in equal parts of the exposure. The
+    light, or rates whose gain is matched here, in equal parts of the exposure.
+    `alignment`: what aligns neighbouring frames, a name in ALIGNMENTS; for 'spikes',
+    `vrt` has no SpyNet. `alignment_features`: width of the alignment by spikes. The
     other fields are those of SpikeEncoder3D and the fusion.
     The parameters of `vrt` stand under that name, exactly as VRT names them.
     """
@@ -57,6 +69,8 @@ class VRTSpike(nn.Module):
     side_channels: int = 0
     dark_confidence: bool = False
     closed_form_input: bool = False
+    alignment: str = "spynet"
+    alignment_features: int = 32
 
     takes_spikes = True
 
@@ -83,6 +97,7 @@ class VRTSpike(nn.Module):
         }
         if self.closed_form_input:
             self.closed_form = ClosedFormInput(self.vrt.embed_dims[0], **precision)
+        self._setup_alignment()
         if self.fusion == "none":
             return
         first, second, third, fourth = self.vrt.embed_dims[: len(SCALES)]
@@ -162,8 +177,44 @@ class VRTSpike(nn.Module):
             fused: Array = self.fusions[place](x, features[scale])
             return jnp.where(silent, x, fused)
 
-        restored: Array = self.vrt(blur, train, fuse=fuse)
+        def guide(flows: list[FlowPair]) -> tuple[list[FlowPair], Guides]:
+            guided: tuple[list[FlowPair], Guides]
+            guided = self.guided_alignment(light, flows, silent=silent[..., 0, 0, 0])
+            return guided
+
+        guided = self.alignment != "spynet"
+        restored: Array = self.vrt(
+            blur, train, fuse=fuse, guide=guide if guided else None
+        )
         return restored
+
+    def _setup_alignment(self) -> None:
+        if self.alignment not in ALIGNMENTS:
+            raise ValueError(
+                f"alignment must be one of {', '.join(ALIGNMENTS)}; got "
+                f"{self.alignment!r}."
+            )
+        if self.vrt.has_spynet == (self.alignment == "spikes"):
+            raise ValueError(
+                f"alignment is {self.alignment!r} and vrt.has_spynet "
+                f"{self.vrt.has_spynet}; only alignment='spikes' does without SpyNet."
+            )
+        if self.alignment == "spynet":
+            return
+        if not self.vrt.pa_frames:
+            raise ValueError(
+                f"alignment is {self.alignment!r}, but a model with pa_frames=0 aligns "
+                "no frames; leave it at 'spynet'."
+            )
+        flow_dtype = jnp.promote_types(self.vrt.dtype, jnp.float32)
+        offsets = 2 * 9 * self.vrt.deformable_groups
+        self.guided_alignment = GuidedAlignment(
+            self.alignment_features,
+            {stage: (scale, offsets) for stage, scale in ALIGNED_STAGES.items()},
+            self.vrt.max_chunk,
+            flow_dtype,
+            self.vrt.param_dtype,
+        )
 
     def _split(
         self, spikes: Float[Array, "b t k h w"]
@@ -178,3 +229,27 @@ class VRTSpike(nn.Module):
             return rates, side
         trust = confidence(rates, DARK_RATE)[:, :, None]
         return rates, trust if side is None else jnp.concatenate([side, trust], 2)
+
+
+def aligned_flows(
+    model: VRTSpike,
+    params: dict[str, Any],
+    blur: Float[Array, "b t H W c"],
+    spikes: Float[Array, "b t k h w"],
+) -> tuple[FlowPair, FlowPair]:
+    """Flows between neighbouring frames at full size: SpyNet's, and those aligned by.
+
+    They are the same for alignment='spynet'; for alignment='spikes' the first are zero.
+    """
+
+    @jax.jit
+    def run(params: dict[str, Any], blur: Array, spikes: Array) -> Any:
+        _, found = model.apply(
+            {"params": params}, blur, spikes, mutable=["intermediates"]
+        )
+        found = found["intermediates"]["vrt"]
+        # Nothing else is returned, so nothing else is computed.
+        return found["spynet_flow"][0], found["flow"][0]
+
+    flows: tuple[FlowPair, FlowPair] = run(params, blur, spikes)
+    return flows
