@@ -1,5 +1,8 @@
 """The files of VGG, AlexNet and LPIPS: read exactly, or refused in a sentence."""
 
+import importlib.util
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -64,6 +67,21 @@ def test_both_files_of_lpips_are_read(tmp_path, save, state_dict):
     assert {k: v.shape for k, v in weights.linear.items()} == {
         layer: (count,) for layer, count in CHANNELS["alex"].items()
     }
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_the_published_linear_layers_are_read(tmp_path, save, net):
+    spec = importlib.util.find_spec("lpips")
+    if spec is None:
+        pytest.skip("lpips, which has the published file, is not installed")
+    linear = Path(spec.origin).parent / "weights" / "v0.1" / f"{net}.pth"
+    network = feature_network(net)
+    backbone = save(tmp_path / "random.pth", random_torchvision_state_dict(network))
+    weights = load_lpips(net, backbone, linear)
+    assert {k: v.size for k, v in weights.linear.items()} == CHANNELS[net]
+    assert all(
+        0 < float(v.max()) and float(v.std()) > 0 for v in weights.linear.values()
+    )
 
 
 @pytest.mark.parametrize(

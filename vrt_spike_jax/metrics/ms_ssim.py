@@ -61,12 +61,13 @@ def _frame_values(
     *,
     colour: str,
 ) -> Float[Array, " n"]:
-    def of_frame(pair: tuple[Array, Array]) -> Float[Array, ""]:
-        x, y = (luma(frame) if colour == "y" else frame for frame in pair)
-        return multi_scale(x, y)
-
-    # One frame at a time: the working set of a long video would not fit in memory.
-    return jax.lax.map(of_frame, (prediction, target))
+    pair = (luma(x) if colour == "y" else x for x in (prediction, target))
+    planes = tuple(jnp.moveaxis(x, -1, 1) for x in pair)
+    count, channels, height, width = planes[0].shape
+    folded = tuple(x.reshape(-1, height, width, 1) for x in planes)
+    # One plane at a time: the working set of a long video would not fit in memory.
+    values = jax.lax.map(lambda plane: multi_scale(*plane), folded)
+    return jnp.mean(values.reshape(count, channels), axis=1)
 
 
 def multi_scale(x: Float[Array, "h w c"], y: Float[Array, "h w c"]) -> Float[Array, ""]:
