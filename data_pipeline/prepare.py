@@ -80,7 +80,7 @@ def _records(options: argparse.Namespace) -> str:
     require_writable(options.output)  # before an hour of looking at the input
     source, note = find_source(options)
     if note:  # what a user may want to change comes before hours of work
-        print(f"prepare: {note}", file=sys.stderr)
+        print(f"note: {note}", file=sys.stderr)
     beam_options = (options.beam_options or "") if options.beam else None
     return build(
         options.output, source, workers=options.workers, beam_options=beam_options
