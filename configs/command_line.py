@@ -133,6 +133,10 @@ def _check(options: argparse.Namespace) -> None:
         given = [name for name in names if getattr(options, name) is not None]
         if given and options.mode != mode:
             raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
+    if options.mode == "ablate" and options.config is None:
+        raise ValueError(
+            "--mode=ablate needs --config: pass --config=configs/ablation.py."
+        )
     if options.config is None and (options.mode == "train" or not options.workdir):
         raise ValueError(
             "--config is missing; pass one such as --config=configs/cross_attn.py."
@@ -142,13 +146,7 @@ def _check(options: argparse.Namespace) -> None:
             f"--distributed has no effect in --mode={options.mode}, which one process "
             "runs; leave it out."
         )
-    if options.mode == "train":
-        return
-    if options.mode == "ablate":
-        if options.config is None:
-            raise ValueError(
-                "--mode=ablate needs --config: pass --config=configs/ablation.py."
-            )
+    if options.mode in ("train", "ablate"):
         return
     if options.mode == "compile":
         _check_compile(options)
