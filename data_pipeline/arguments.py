@@ -25,6 +25,17 @@ def true_or_false(text: str) -> bool:
     return text == "true"
 
 
+def sentence_of(error: BaseException) -> str:
+    """Returns the sentence of an error, also of one that the system raised itself."""
+    if isinstance(error, OSError) and error.errno and error.filename:
+        reason = (error.strerror or "").lower()
+        return (
+            f"{error.filename} cannot be read or written ({reason}); check that it is "
+            "there, and that this user may."
+        )
+    return str(error)
+
+
 def read_paths(options: argparse.Namespace, names: Iterable[str]) -> None:
     """Puts the home directory in place of the ~ of the options of these names.
 

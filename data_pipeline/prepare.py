@@ -37,6 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_pipeline import spike_dat, spike_sidecar
+from data_pipeline.arguments import sentence_of
 from data_pipeline.atomic import new_folder, require_writable
 from data_pipeline.capture import Captured
 from data_pipeline.prepare_options import chosen, parse
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             where = _records(options)
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        code, said = 2, f"prepare: {' '.join([str(error), *_notes(error)])}"
+        code, said = 2, f"prepare: {' '.join([sentence_of(error), *_notes(error)])}"
     except KeyboardInterrupt as error:
         left = _notes(error) or ["Nothing unfinished was left."]
         code, said = 130, f"prepare: stopped. {' '.join(left)}"

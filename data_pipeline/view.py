@@ -17,7 +17,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_pipeline.arguments import SentenceParser, read_paths, true_or_false
+from data_pipeline.arguments import (
+    SentenceParser,
+    read_paths,
+    sentence_of,
+    true_or_false,
+)
 from data_pipeline.atomic import new_folder
 from data_pipeline.choices import unknown_name
 from data_pipeline.scene import Scene, open_scene
@@ -58,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             save_sheet(folder / "sheet.png", scene, view)
     except (ValueError, OSError) as error:
-        code, said = 2, f"view: {error}"
+        code, said = 2, f"view: {sentence_of(error)}"
     except KeyboardInterrupt:
         code, said = 130, "view: stopped; nothing unfinished was left."
     else:

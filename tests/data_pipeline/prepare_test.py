@@ -190,7 +190,8 @@ def test_the_embedded_data_set_from_the_command_line(
 
 
 def test_footage_is_filmed_as_the_default_models_were_trained() -> None:
-    trained = base.get_config("tiny").data.embedded
+    data = base.get_config("tiny").data
+    trained = {**data.embedded, "spike_scale": data.spike_scale}
     assert {name: OPTIONS[name][0] for name in CAMERAS} == {
         name: trained[name] for name in CAMERAS
     }
