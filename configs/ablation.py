@@ -15,6 +15,8 @@ VARIANTS = {
     "cross_attn": "cross_attn",
     "channel_attn": "channel_attn",
     "film": "film",
+    "guided_alignment": "guided_alignment",  # on top of SpyNet
+    "guided_alignment_alone": "guided_alignment model.alignment=spikes",
     # Where the spikes are fused; the others fuse at both places.
     "cross_attn_encoder": "cross_attn model.fusion_places=encoder",
     "cross_attn_skips": "cross_attn model.fusion_places=skips",

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 import launch
+from configs.ablation import VARIANTS
 from configs.load import load_config, write_config
+from vrt_spike_jax import ablation
+from vrt_spike_jax.ablation import Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 ABLATION = f"{ROOT}/configs/ablation.py"
@@ -68,6 +71,29 @@ def test_robustness_of_a_model_without_spikes_is_refused(capsys, tmp_path):
     write_config(tmp_path / "config.json", config)
     assert launch.main(["--mode=robustness", f"--workdir={tmp_path}"]) == 2
     assert "takes no spikes, so nothing about them" in capsys.readouterr().err
+
+
+def test_every_variant_is_checked_before_the_first_is_trained(tmp_path, monkeypatch):
+    """The rows of the table are the models that it names."""
+    seen = []
+
+    def note(trainings):
+        seen.extend(trainings)
+        return [Outcome(training, failure="not now") for training in trainings]
+
+    monkeypatch.setattr(ablation, "run_trainings", note)
+    arguments = [f"--config={ABLATION}:smoke", "--mode=ablate"]
+    arguments += [f"--workdir={tmp_path}/a", "--config.ablation.seeds=(7,)"]
+    assert launch.main(arguments) == 1
+    assert [training.name for training in seen] == [f"{name}-7" for name in VARIANTS]
+    sizes = {training.variant: training.parameters for training in seen}
+    assert all(sizes[name] > sizes["baseline"] for name in ("film", "concat"))
+    assert sizes["cross_attn_skips"] < sizes["cross_attn"]
+    assert sizes["guided_alignment_alone"] < sizes["guided_alignment"]
+    for training in seen:
+        assert training.workdir == tmp_path / "a" / training.name
+        assert training.command[-1] == f"--workdir={training.workdir}"
+        assert training.steps == 6
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
