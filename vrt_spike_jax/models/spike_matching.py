@@ -6,6 +6,7 @@ levels (Hur and Roth, arXiv 1904.05290): what a displacement means is the same a
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -236,8 +237,7 @@ def compare(
 
     # One loop over rows compiles fast, and its backward pass displaces again.
     @jax.checkpoint
-    def row(shared: tuple[Level, Level], dy: Array) -> tuple[Array, Array]:
-        reference, wide = shared
+    def row(reference: Level, wide: Level, dy: Array) -> tuple[Array, Array]:
         rows = Level(*(jax.lax.dynamic_slice_in_dim(x, dy, h, 1) for x in wide))
         shifted = [
             Level(*(x[:, :, dx : dx + w] for x in rows)) for dx in range(_ACROSS)
@@ -246,10 +246,11 @@ def compare(
         squares = [jnp.square(reference.light - x.light)[..., 0] for x in shifted]
         return jnp.stack(products, -1), jnp.stack(squares, -1)
 
-    def step(shared: tuple[Level, Level], dy: Array) -> Any:
-        return shared, row(shared, dy)
+    # What every row needs is no carry, which would be stored once a row.
+    def step(carry: None, dy: Array) -> Any:
+        return carry, row(reference, wide, dy)
 
-    _, found = jax.lax.scan(step, (reference, wide), jnp.arange(_ACROSS))
+    _, found = jax.lax.scan(step, None, jnp.arange(_ACROSS))
     products, squares = (jnp.concatenate(list(x), -1) for x in found)
     return products, _patch_mean(squares)
 
@@ -265,7 +266,7 @@ def _patch_mean(x: Float[Array, "n h w d"]) -> Float[Array, "n h w d"]:
         parts = [
             jax.lax.slice_in_dim(wide, i, i + length, axis=axis) for i in range(_PATCH)
         ]
-        x = jnp.stack(parts).mean(0)
+        x = functools.reduce(jnp.add, parts) / _PATCH
     return x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -242,14 +243,15 @@ def aligned_flows(
     They are the same for alignment='spynet'; for alignment='spikes' the first are zero.
     """
 
-    @jax.jit
-    def run(params: dict[str, Any], blur: Array, spikes: Array) -> Any:
-        _, found = model.apply(
-            {"params": params}, blur, spikes, mutable=["intermediates"]
-        )
-        found = found["intermediates"]["vrt"]
-        # Nothing else is returned, so nothing else is computed.
-        return found["spynet_flow"][0], found["flow"][0]
-
-    flows: tuple[FlowPair, FlowPair] = run(params, blur, spikes)
+    flows: tuple[FlowPair, FlowPair] = _run_for_flows(model, params, blur, spikes)
     return flows
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _run_for_flows(
+    model: VRTSpike, params: dict[str, Any], blur: Array, spikes: Array
+) -> tuple[FlowPair, FlowPair]:
+    _, found = model.apply({"params": params}, blur, spikes, mutable=["intermediates"])
+    # Nothing else is returned, so nothing else is computed.
+    found = found["intermediates"]["vrt"]
+    return found["spynet_flow"][0], found["flow"][0]
