@@ -106,6 +106,7 @@ def _train(options: argparse.Namespace) -> None:
             process_count=jax.process_count(),
         )
 
+    make_batches(0)  # what the clips are too small for is said before all compiling
     events = metric_writers.create_default_writer(
         str(workdir), just_logging=jax.process_index() > 0, asynchronous=True
     )

@@ -110,4 +110,4 @@ def test_a_crop_larger_than_a_clip_is_one_sentence(
         f"--config.data.sets=(({sets[0]!r}, 1),)",
         "--config.data.crop_size=80",
     ]
-    assert "is 72x80, but crop_size is 88" in error_of(capsys, *arguments)
+    assert "is 72x80, but crop_size is 80" in error_of(capsys, *arguments)

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "case",
     [
-        "time_surface",
+        pytest.param("time_surface", marks=pytest.mark.slow),
         pytest.param("raw", marks=pytest.mark.slow),
         "log_standard",
         "low_light",

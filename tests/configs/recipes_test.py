@@ -27,9 +27,11 @@ NO_RUNS = {
     "ablation_runs",
     "base",
     "check",
+    "check_data",
     "command_line",
     "load",
     "process",
+    "require",
 }
 RUNS = sorted({p.stem for p in (ROOT / "configs").glob("*.py")} - NO_RUNS)
 
@@ -54,11 +56,12 @@ def test_configuration_builds_is_locked_and_passes_the_check(name, recipe):
 def test_groups_cover_the_parameters_of_the_model(name, recipe):
     config = load_config(str(ROOT / "configs" / f"{name}.py") + f":{recipe}")
     settings = config.model
+    guided = settings.alignment != "spynet"
     model = create_model(
         settings.variant,
         fusion=settings.fusion,
-        alignment=settings.alignment,
         dtype=jnp.dtype(settings.dtype),
+        **({"alignment": settings.alignment} if guided else {}),
     )
     shape = SpikeShape(num_channels=32, spike_scale=1)
     labels = label_parameters(abstract_params(model, shape), config.optimizer.groups)

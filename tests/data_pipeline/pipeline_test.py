@@ -169,7 +169,8 @@ def test_test_clips_are_whole_and_represented_as_their_records(directory: str) -
         short = tfp(spikes, (start + end) // 2, 5)
         np.testing.assert_array_equal(clip["tfp_short"][frame], short)
     for name, value in clip.items():
-        assert name == "name" or value.dtype == np.float32
+        if name != "name":
+            assert value.dtype == (bool if name == "moving" else np.float32)
 
 
 def test_of_several_sharp_instants_the_middle_one_is_served(
