@@ -245,7 +245,9 @@ def run(model, params, *inputs):
     return jax.jit(apply, compiler_options=QUICK)(params, *inputs)
 
 
-@pytest.mark.parametrize("fusion", ["none", "concat"])
+@pytest.mark.parametrize(
+    "fusion", ["none", pytest.param("concat", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("alignment", ["spikes_on_spynet", "spikes"])
 def test_at_step_0_the_model_equals_vrt_bit_for_bit(alignment, fusion):
     """Without SpyNet: the VRT whose SpyNet says zero."""

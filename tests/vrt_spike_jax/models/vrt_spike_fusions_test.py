@@ -37,6 +37,10 @@ def shallow(fusion, **options):
     return create_model("tiny", fusion=fusion, **SHALLOW, **SPIKE_SHALLOW, **options)
 
 
+# Each fusion takes a minute to train; the others are asked for with -m slow.
+QUICK_FUSIONS = ("cross_attn", "film")
+
+
 def plain(dtype=jnp.float32):
     return create_model("tiny", **SHALLOW, dtype=dtype)
 
@@ -55,8 +59,18 @@ def restored_by_vrt(dtype):
     return params["params"], vrt.apply(params, BLUR)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize(
+    ("places", "dtype"),
+    [
+        ("both", jnp.float32),
+        pytest.param("both", jnp.bfloat16, marks=pytest.mark.slow),
+        *(
+            pytest.param(places, dtype, marks=pytest.mark.slow)
+            for places in sorted({*PLACES} - {"both"})
+            for dtype in (jnp.float32, jnp.bfloat16)
+        ),
+    ],
+)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_at_step_0_every_fusion_equals_vrt_bit_for_bit(fusion, places, dtype):
     model = shallow(fusion, fusion_places=places, dtype=dtype, **EXTRAS)
@@ -108,7 +122,13 @@ class Trained:
         )
 
 
-@pytest.fixture(scope="module", params=FUSIONS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name in QUICK_FUSIONS else pytest.mark.slow)
+        for name in FUSIONS
+    ],
+)
 def trained(request):
     return Trained(request.param)
 
