@@ -101,6 +101,8 @@ def test_an_interrupted_build_says_what_is_kept_and_leaves_no_worker(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for_clips(tmp_path, 3, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
