@@ -99,7 +99,8 @@ def test_spikes_that_are_no_rates_are_taken_as_they_come(params, run):
     gain = match_gain(SPIKES, BLUR)
     model = create_model("tiny", fusion="cross_attn", matches_gain=False)
     light = SPIKES * gain[:, None, None, None, None]
-    found = model.apply({"params": params}, BLUR, light)
+    taken = jax.jit(model.apply, compiler_options=QUICK)
+    found = taken({"params": params}, BLUR, light)
     np.testing.assert_allclose(found, run(params, BLUR, SPIKES), atol=1e-5)
     with pytest.raises(ValueError, match="matches_gain=False.*leave it out"):
         model.apply({"params": params}, BLUR, light, spike_gain=gain)
