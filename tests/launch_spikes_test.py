@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("time_surface", marks=pytest.mark.slow),
         pytest.param("raw", marks=pytest.mark.slow),
         "log_standard",
-        "low_light",
+        pytest.param("low_light", marks=pytest.mark.slow),
     ],
 )
 def test_training_and_what_follows_take_the_same_spikes(

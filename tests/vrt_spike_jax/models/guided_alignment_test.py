@@ -278,6 +278,7 @@ def random_params_of_vrt(vrt, given):
     return {"spynet": zeros, **given}
 
 
+@pytest.mark.slow
 def test_offsets_alone_reach_the_output_and_gradients_reach_all():
     model = create_model("tiny", alignment="spikes_on_spynet", **SHALLOW)
     params = random_params(model, rest=False)
