@@ -17,6 +17,13 @@ _DEMOSAIC = {
 }
 
 
+def check_filters(cfa: str, *, may_be_none: bool = True) -> None:
+    """Raises a ValueError unless cfa is a pattern, or 'none' where that may be."""
+    choices = ("none", *CFA_PATTERNS) if may_be_none else CFA_PATTERNS
+    if cfa not in choices:
+        raise ValueError(unknown_name("cfa", cfa, choices))
+
+
 def mosaic(light: np.ndarray, cfa: str) -> np.ndarray:
     """Returns what the pixels behind the filters see: (..., h, w) of (..., h, w, 3).
 
@@ -70,6 +77,5 @@ def demosaic(light: np.ndarray, cfa: str) -> np.ndarray:
 
 def _cells(cfa: str) -> dict[tuple[int, int], int]:
     """The colour of each of the 2x2 pixels that repeat."""
-    if cfa not in CFA_PATTERNS:
-        raise ValueError(unknown_name("cfa", cfa, CFA_PATTERNS))
+    check_filters(cfa, may_be_none=False)
     return {divmod(cell, 2): COLOURS.index(cfa[cell]) for cell in range(4)}

@@ -9,8 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.bayer import CFA_PATTERNS, mosaic
-from data_pipeline.choices import unknown_name
+from data_pipeline.bayer import check_filters, mosaic
 from data_pipeline.exposure import Shutter, sharp_times
 from data_pipeline.records import (
     UNKNOWN,
@@ -43,8 +42,7 @@ class Cameras:
 
     def __post_init__(self) -> None:
         """Raises a ValueError that names what cannot be."""
-        if self.cfa not in ("none", *CFA_PATTERNS):
-            raise ValueError(unknown_name("cfa", self.cfa, ("none", *CFA_PATTERNS)))
+        check_filters(self.cfa)
         for name in ("threshold_spread", "light_spread"):
             if not 1 <= getattr(self, name) < math.inf:
                 raise ValueError(

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.bayer import CFA_PATTERNS
-from data_pipeline.choices import unknown_name
+from data_pipeline.bayer import check_filters
 from data_pipeline.records import Record
 from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_folders import GEOMETRY, check_stream, list_files
@@ -39,7 +38,7 @@ from data_pipeline.spike_triplets import (
 
 SETTINGS: dict[str, type] = {
     **GEOMETRY,
-    "cfa": str,  # one of CFA_PATTERNS
+    "cfa": str,  # one of bayer.CFA_PATTERNS
     **TRIPLET_SETTINGS,
 }
 DEFAULTS: dict[str, Any] = {
@@ -99,8 +98,7 @@ def check_bss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one is missing, unknown or out of its range.
     """
     checked = check_stream_settings(settings, SETTINGS)
-    if checked["cfa"] not in CFA_PATTERNS:
-        raise ValueError(unknown_name("cfa", checked["cfa"], CFA_PATTERNS))
+    check_filters(checked["cfa"], may_be_none=False)
     return checked
 
 

@@ -25,8 +25,7 @@ from typing import Any
 
 import yaml
 
-from data_pipeline.bayer import CFA_PATTERNS
-from data_pipeline.choices import unknown_name
+from data_pipeline.bayer import CFA_PATTERNS, check_filters
 from data_pipeline.records import Record
 from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_streams import (
@@ -224,9 +223,7 @@ def check_spikecv_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one is missing, unknown or out of its range.
     """
     checked = check_stream_settings(settings, SETTINGS)
-    choices = ("none", *CFA_PATTERNS)
-    if checked["cfa"] not in choices:
-        raise ValueError(unknown_name("cfa", checked["cfa"], choices))
+    check_filters(checked["cfa"])
     return checked
 
 

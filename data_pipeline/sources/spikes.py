@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import spike_sidecar, spike_triplets
-from data_pipeline.bayer import CFA_PATTERNS
-from data_pipeline.choices import unknown_name
+from data_pipeline.bayer import check_filters
 from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.sources.spike_streams import (
     StreamClip,
@@ -34,7 +33,7 @@ from data_pipeline.stream_check import require_size_as_said, require_spikes
 
 VERSION = spike_triplets.VERSION
 SETTINGS: dict[str, type] = {
-    "cfa": str,  # 'none' or one of CFA_PATTERNS
+    "cfa": str,  # 'none' or one of bayer.CFA_PATTERNS
     **TRIPLET_SETTINGS,
 }
 DEFAULTS: dict[str, Any] = {"cfa": "none", **TRIPLET_DEFAULTS}
@@ -184,9 +183,7 @@ def _recording(
         facts = {name: known[name] for name in names} | {"key": key}
         said = _known_settings(known) | said
     checked = check_stream_settings(DEFAULTS | said, SETTINGS)
-    choices = ("none", *CFA_PATTERNS)
-    if checked["cfa"] not in choices:
-        raise ValueError(unknown_name("cfa", checked["cfa"], choices))
+    check_filters(checked["cfa"])
     return SpikeRecording(path, facts, checked)
 
 
