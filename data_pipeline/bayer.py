@@ -17,7 +17,7 @@ _DEMOSAIC = {
 }
 
 
-def check_filters(cfa: str, *, may_be_none: bool = True) -> None:
+def check_pattern(cfa: str, *, may_be_none: bool = True) -> None:
     """Raises a ValueError unless cfa is a pattern, or 'none' where that may be."""
     choices = ("none", *CFA_PATTERNS) if may_be_none else CFA_PATTERNS
     if cfa not in choices:
@@ -77,5 +77,5 @@ def demosaic(light: np.ndarray, cfa: str) -> np.ndarray:
 
 def _cells(cfa: str) -> dict[tuple[int, int], int]:
     """The colour of each of the 2x2 pixels that repeat."""
-    check_filters(cfa, may_be_none=False)
+    check_pattern(cfa, may_be_none=False)
     return {divmod(cell, 2): COLOURS.index(cfa[cell]) for cell in range(4)}

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.bayer import check_filters, mosaic
+from data_pipeline.bayer import check_pattern, mosaic
 from data_pipeline.exposure import Shutter, sharp_times
 from data_pipeline.records import (
     UNKNOWN,
@@ -42,7 +42,7 @@ class Cameras:
 
     def __post_init__(self) -> None:
         """Raises a ValueError that names what cannot be."""
-        check_filters(self.cfa)
+        check_pattern(self.cfa)
         for name in ("threshold_spread", "light_spread"):
             if not 1 <= getattr(self, name) < math.inf:
                 raise ValueError(

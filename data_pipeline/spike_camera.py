@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from data_pipeline.bayer import check_filters, mosaic
+from data_pipeline.bayer import check_pattern, mosaic
 from data_pipeline.choices import unknown_name
 
 Reset = Literal["soft", "hard"]
@@ -212,7 +212,7 @@ def pixel_light(light: np.ndarray, cfa: str) -> np.ndarray:
         ValueError: light has the wrong shape, is not finite or outside [0, 1], or the
             pattern is neither 'none' nor a known one.
     """
-    check_filters(cfa)
+    check_pattern(cfa)
     if cfa != "none":
         light = mosaic(light, cfa)
     if light.ndim != 3 or 0 in light.shape:

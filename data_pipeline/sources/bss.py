@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.bayer import check_filters
+from data_pipeline.bayer import check_pattern
 from data_pipeline.records import Record
 from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_folders import GEOMETRY, check_stream, list_files
@@ -25,15 +25,14 @@ from data_pipeline.sources.spike_streams import (
     StreamClip,
     check_stream_settings,
     cut_stream,
+    make_dat_clip,
     require_stream_clips,
 )
 from data_pipeline.sources.spikecv import CONFIG, check_cfa, read_attributes
-from data_pipeline.spike_dat import SpikeDat
 from data_pipeline.spike_triplets import (
     TRIPLET_DEFAULTS,
     TRIPLET_SETTINGS,
     VERSION,
-    make_triplets,
 )
 
 SETTINGS: dict[str, type] = {
@@ -79,13 +78,11 @@ def make_clip(files: StreamClip, settings: Mapping[str, Any]) -> Record:
     """
     settings = check_bss_settings(settings)
     size = (settings["spike_height"], settings["spike_width"])
-    (path,) = files.spikes
-    return make_triplets(
-        SpikeDat(path, *size, flip=settings["flip"]),
-        files.start,
+    return make_dat_clip(
+        files,
+        size,
         settings,
-        name=files.name,
-        source=f"BSS {files.name.rpartition('-')[0]}",
+        data_set="BSS",
         licence="none stated (BSS)",
         cfa=settings["cfa"],
     )
@@ -98,7 +95,7 @@ def check_bss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one is missing, unknown or out of its range.
     """
     checked = check_stream_settings(settings, SETTINGS)
-    check_filters(checked["cfa"], may_be_none=False)
+    check_pattern(checked["cfa"], may_be_none=False)
     return checked
 
 

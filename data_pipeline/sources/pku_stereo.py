@@ -31,14 +31,13 @@ from data_pipeline.sources.spike_streams import (
     StreamClip,
     check_stream_settings,
     cut_stream,
+    make_dat_clip,
     require_stream_clips,
 )
-from data_pipeline.spike_dat import SpikeDat
 from data_pipeline.spike_triplets import (
     TRIPLET_DEFAULTS,
     TRIPLET_SETTINGS,
     VERSION,
-    make_triplets,
 )
 
 SIDES = ("left", "right")
@@ -102,13 +101,11 @@ def make_clip(files: StreamClip, settings: Mapping[str, Any]) -> Record:
     """
     settings = check_stereo_settings(settings)
     size = (settings["spike_height"], settings["spike_width"])
-    (path,) = files.spikes
-    return make_triplets(
-        SpikeDat(path, *size, flip=settings["flip"]),
-        files.start,
+    return make_dat_clip(
+        files,
+        size,
         settings,
-        name=files.name,
-        source=f"PKU-Spike-Stereo {files.name.rpartition('-')[0]}",
+        data_set="PKU-Spike-Stereo",
         licence="none stated (PKU-Spike-Stereo)",
     )
 

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.reconstruct import LEAST_SIZE
+from data_pipeline.records import Record
 from data_pipeline.settings import check_settings
 from data_pipeline.sources.public_set import ClipFiles, overlap
+from data_pipeline.spike_dat import SpikeDat
 from data_pipeline.spike_triplets import (
     check_filters,
     check_triplet_settings,
     clip_length,
     clip_source,
     clip_starts,
+    make_triplets,
 )
 
 
@@ -93,3 +96,37 @@ def require_stream_clips(
             f"{settings['exposure']}, and a margin on both sides); take fewer frames "
             "or a shorter period."
         )
+
+
+def make_dat_clip(
+    files: StreamClip,
+    size: tuple[int, int],
+    settings: Mapping[str, Any],
+    *,
+    data_set: str,
+    licence: str,
+    cfa: str = "none",
+) -> Record:
+    """Makes the record of a clip from the .dat that it is cut out of.
+
+    Args:
+        files: of the clip.
+        size: height and width of the .dat in spike pixels.
+        settings: with `flip` and those of spike_triplets, checked.
+        data_set: what the source of the record begins with, before the stream's name.
+        licence: of the data set.
+        cfa: colour filters of the pixels, 'none' or one of bayer.CFA_PATTERNS.
+
+    Raises:
+        ValueError: the stream cannot be read, or is all dark in this clip.
+    """
+    (path,) = files.spikes
+    return make_triplets(
+        SpikeDat(path, *size, flip=settings["flip"]),
+        files.start,
+        settings,
+        name=files.name,
+        source=f"{data_set} {files.name.rpartition('-')[0]}",
+        licence=licence,
+        cfa=cfa,
+    )

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from data_pipeline.bayer import CFA_PATTERNS, check_filters
+from data_pipeline.bayer import CFA_PATTERNS, check_pattern
 from data_pipeline.records import Record
 from data_pipeline.sources.public_set import PublicSet
 from data_pipeline.sources.spike_streams import (
@@ -33,14 +33,14 @@ from data_pipeline.sources.spike_streams import (
     check_size,
     check_stream_settings,
     cut_stream,
+    make_dat_clip,
     require_stream_clips,
 )
-from data_pipeline.spike_dat import SpikeDat, count_frames
+from data_pipeline.spike_dat import count_frames
 from data_pipeline.spike_triplets import (
     TRIPLET_DEFAULTS,
     TRIPLET_SETTINGS,
     VERSION,
-    make_triplets,
 )
 
 CONFIG = "config.yaml"
@@ -196,14 +196,12 @@ def make_clip(files: StreamClip, settings: Mapping[str, Any]) -> Record:
         ValueError: the stream cannot be read, or is all dark in this clip.
     """
     settings = check_spikecv_settings(settings)
-    (path,) = files.spikes
-    attributes = read_attributes(_config_of(path))
-    return make_triplets(
-        SpikeDat(path, attributes.height, attributes.width, flip=settings["flip"]),
-        files.start,
+    attributes = read_attributes(_config_of(files.spikes[0]))
+    return make_dat_clip(
+        files,
+        (attributes.height, attributes.width),
         settings,
-        name=files.name,
-        source=f"SpikeCV {attributes.name}, {files.name.rpartition('-')[0]}",
+        data_set=f"SpikeCV {attributes.name},",
         licence=f"of the data set {attributes.name}",
         cfa=settings["cfa"],
     )
@@ -223,7 +221,7 @@ def check_spikecv_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one is missing, unknown or out of its range.
     """
     checked = check_stream_settings(settings, SETTINGS)
-    check_filters(checked["cfa"])
+    check_pattern(checked["cfa"])
     return checked
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import spike_sidecar, spike_triplets
-from data_pipeline.bayer import check_filters
+from data_pipeline.bayer import check_pattern
 from data_pipeline.records import UNKNOWN, Record
 from data_pipeline.sources.spike_streams import (
     StreamClip,
@@ -183,7 +183,7 @@ def _recording(
         facts = {name: known[name] for name in names} | {"key": key}
         said = _known_settings(known) | said
     checked = check_stream_settings(DEFAULTS | said, SETTINGS)
-    check_filters(checked["cfa"])
+    check_pattern(checked["cfa"])
     return SpikeRecording(path, facts, checked)
 
 
