@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline import filter_phase
+from data_pipeline import filter_phase, latent_instants
 from data_pipeline.jitter import Shift
 from data_pipeline.orientation import UPRIGHT, Orientation
 from data_pipeline.records import Record, middle_sharp, packed_width
@@ -26,6 +26,7 @@ class Crop:
     spikes: np.ndarray  # (T, L, size / scale, n) bytes: each frame's exposure
     exposure: np.ndarray  # (T, 2) float64, spike frames among the L
     place: tuple[int, int]  # row and column of the first spike pixel in the record
+    instant: np.ndarray  # (T,) float32 that sharp shows, relative to the exposure
 
 
 def draw(seed: int, position: tf.Tensor) -> tf.Tensor:
@@ -56,6 +57,7 @@ def crop_record(
     crop_size: int,
     margin: int = 0,
     shift: Shift = _ALIGNED,
+    instant: float | None = None,
 ) -> Crop:
     """Cuts the window that the first three of `draws` choose out of a record.
 
@@ -66,6 +68,8 @@ def crop_record(
         crop_size: height and width of the window in RGB pixels.
         margin: spike frames to cut before and after those of each exposure.
         shift: of the spikes against the frames, as far as the record reaches.
+        instant: a number in [0, 1) that chooses one of the sharp frames of each
+            exposure; None takes the one that is nearest to its middle.
 
     Raises:
         ValueError: the clip is too short, too small, has no sharp frames or fewer
@@ -90,12 +94,14 @@ def crop_record(
     windows, exposure = cut_windows(
         record["spikes"][:, row : row + size], exposure + later, margin=margin
     )
+    sharp, shown = _cut_sharp(record, area, instant)
     return Crop(
         blur=record["blur"][area],
-        sharp=_cut_sharp(record, area),
+        sharp=sharp,
         spikes=_cut_columns(windows, column, size),
         exposure=exposure,
         place=(row, column),
+        instant=shown,
     )
 
 
@@ -153,15 +159,23 @@ def cut_windows(
     return windows, exposure.astype(np.float64) - starts[:, None]
 
 
-def _cut_sharp(record: Record, area: tuple[slice, slice, slice]) -> np.ndarray:
-    """Cuts the sharp frames that are nearest to the middle of their exposures."""
+def _cut_sharp(
+    record: Record, area: tuple[slice, slice, slice], instant: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the sharp frames that `instant` chooses, and their relative instants."""
     frames, rows, columns = area
-    instants = len(record["sharp"]) // len(record["blur"])
+    instants = latent_instants.count_instants(record)
     several = slice(frames.start * instants, frames.stop * instants)
     cut = {name: record[name][frames] for name in ("blur", "exposure")}
     cut["sharp"] = record["sharp"][several, rows, columns]
     cut["sharp_time"] = record["sharp_time"][several]
-    return middle_sharp(cut)[0]
+    if instant is None:
+        sharp, times = middle_sharp(cut)
+    else:
+        number = _pick(instant, instants)
+        sharp, times = latent_instants.nth_sharp(cut, number)
+    shown = latent_instants.relative_instants({**cut, "sharp_time": times})
+    return sharp, shown[:, 0]
 
 
 def _cut_columns(windows: list[np.ndarray], column: int, width: int) -> np.ndarray:

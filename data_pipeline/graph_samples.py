@@ -50,8 +50,11 @@ class GraphSampler:
         """
         inputs = [index, position, draws, jitter_draws]
         make = self._normalised_grids if self._is_binned() else self._represented
-        blur, sharp, spikes = make(inputs)
-        return {"blur": blur, "sharp": sharp, "spikes": spikes}
+        blur, sharp, spikes, instant = make(inputs)
+        sample = {"blur": blur, "sharp": sharp, "spikes": spikes}
+        if self._sampler.draws_instants:
+            sample["instant"] = tf.ensure_shape(instant, blur.shape[:1])
+        return sample
 
     def _is_binned(self) -> bool:
         made = self._spike_input
@@ -59,9 +62,11 @@ class GraphSampler:
 
     def _normalised_grids(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         made, sampler = self._spike_input, self._sampler
-        kinds = [tf.float32, tf.float32, tf.float32, tf.float32, tf.bool]
+        kinds = [*[tf.float32] * 5, tf.bool]
         load = self._loader(self._bin)
-        blur, sharp, grids, light, is_linear = tf.numpy_function(load, inputs, kinds)
+        blur, sharp, instant, grids, light, is_linear = tf.numpy_function(
+            load, inputs, kinds
+        )
         blur.set_shape(sampler.frames_shape)
         grids.set_shape(sampler.spikes_shape(made.num_channels))
         light.set_shape(sampler.spikes_shape(1))
@@ -70,15 +75,16 @@ class GraphSampler:
             blur,
             sharp,
             graph_spike_input.normalise(made, grids, light=light[:, 0], blur=space),
+            instant,
         ]
 
     def _represented(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         made, sampler = self._spike_input, self._sampler
-        kinds = [tf.float32, tf.float32, tf.uint8, tf.float64]
+        kinds = [tf.float32, tf.float32, tf.float32, tf.uint8, tf.float64]
         kinds += [tf.float32, tf.bool, tf.bool]
         load = self._loader(self._unpack)
-        blur, sharp, spikes, exposure, dark, hot, is_linear = tf.numpy_function(
-            load, inputs, kinds
+        blur, sharp, instant, spikes, exposure, dark, hot, is_linear = (
+            tf.numpy_function(load, inputs, kinds)
         )
         blur.set_shape(sampler.frames_shape)
         spikes.set_shape(sampler.spikes_shape(None))
@@ -95,7 +101,7 @@ class GraphSampler:
             maps=NoiseMaps(dark, tf.ones_like(dark), hot),
             dropout_seed=tf.random.fold_in(key, _DROPOUT_STREAM),
         )
-        return [blur, sharp, channels]
+        return [blur, sharp, channels, instant]
 
     def _loader(
         self, load: Callable[[int, Cut], list[np.ndarray]]
@@ -116,7 +122,8 @@ class GraphSampler:
                 frames = [np.empty(sampler.frames_shape, np.float32) for _ in range(2)]
                 sampler.fill_frames(cut, *frames)
                 is_linear = np.array(record["transfer"] == "linear")
-                return [*frames, *load(int(index), cut), is_linear]
+                instant = np.ascontiguousarray(cut.instant)
+                return [*frames, instant, *load(int(index), cut), is_linear]
             except Exception as error:
                 sampler.failures.append(error)
                 raise

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline import augment
+from data_pipeline import augment, latent_instants
 from data_pipeline import jitter as jitters
 from data_pipeline.buffers import BufferPool
 from data_pipeline.jitter import Jitter
@@ -46,6 +46,13 @@ class Cut:
         if not self.is_reversed:
             return self.crop.exposure
         return jitters.reverse_exposure(self.crop.exposure, self.crop.spikes.shape[1])
+
+    @property
+    def instant(self) -> np.ndarray:
+        """(T,) float32 that the sharp frames show, relative to their exposures."""
+        if not self.is_reversed:
+            return self.crop.instant
+        return -self.crop.instant[::-1]
 
     @functools.cached_property
     def spikes(self) -> np.ndarray:
@@ -83,6 +90,7 @@ class Sampler:
         spike_input: SpikeInput,
         seed: int,
         jitter: Jitter,
+        instants: str = "middle",
     ) -> None:
         """Takes the records, what a sample is, and what is varied."""
         self.records = records
@@ -90,6 +98,7 @@ class Sampler:
         self._spike_input = spike_input
         self._seed = seed
         self._jitter = jitter
+        self.draws_instants = instants == "random"
         self._spike_size = crop_size // int(records[0]["spike_scale"])
         self._buffers = BufferPool()
         self.failures: list[Exception] = []  # TensorFlow would bury them in its trace
@@ -118,9 +127,11 @@ class Sampler:
             draws: (B, augment.NUM_DRAWS).
             jitter_draws: (B, jitter.NUM_DRAWS).
         """
-        names = ("blur", "sharp", "spikes")
+        names = ("blur", "sharp", "spikes", *["instant"] * self.draws_instants)
         arrays = tf.numpy_function(
-            self._load, [indices, positions, draws, jitter_draws], [tf.float32] * 3
+            self._load,
+            [indices, positions, draws, jitter_draws],
+            [tf.float32] * len(names),
         )
         return dict(zip(names, arrays, strict=True))
 
@@ -137,6 +148,8 @@ class Sampler:
         batch = [
             self._buffers.empty(shape, np.float32) for shape in (frames, frames, grids)
         ]
+        if self.draws_instants:
+            batch.append(np.empty((count, self._num_frames), np.float32))
         try:
             for number, index in enumerate(indices):
                 sample = [array[number] for array in batch]
@@ -160,12 +173,14 @@ class Sampler:
         draws: np.ndarray,
         jitter_draws: np.ndarray,
     ) -> None:
-        """Writes blur, sharp and spikes of one sample."""
-        blur, sharp, grids = sample
+        """Writes blur, sharp, spikes and, where it is drawn, instant of one sample."""
+        blur, sharp, grids, *instant = sample
         cut = self.cut(record, position, draws, jitter_draws)
         self.fill_frames(cut, blur, sharp)
         # Here spikes become what the model sees.
         cut.fill_grids(grids, binning=self._spike_input.options.get("binning", "hard"))
+        for place in instant:
+            place[:] = cut.instant
 
     def cut(
         self,
@@ -183,7 +198,11 @@ class Sampler:
                 f"{record['spike_scale']}, than the clips before it; build its data "
                 "set again with one."
             )
-        if jitter.time_reversal:
+        instant = None
+        if self.draws_instants:
+            latent_instants.check_several(record)
+            instant = latent_instants.draw(self._seed, position)
+        elif jitter.time_reversal:
             jitters.check_reversible(record)
         crop = augment.crop_record(
             record,
@@ -192,6 +211,7 @@ class Sampler:
             crop_size=self._crop_size,
             margin=self._spike_input.margin,
             shift=jitters.draw_shift(jitter, jitter_draws),
+            instant=instant,
         )
         light, phase = jitters.draw_light(jitter, jitter_draws), None
         threshold = jitters.draw_threshold(jitter, jitter_draws) / light
