@@ -17,6 +17,8 @@ SPIKES = {
     "voxel.binning": ("hard", "bilinear"),
     "normalisation": ("none", "gain_match", "log", "standard", "log_standard"),
 }
+# Which sharp frames are restored, as data_pipeline has it.
+INSTANTS = ("middle", "random")
 
 
 def check_data(config: Any, smallest_size: int) -> None:
@@ -27,6 +29,7 @@ def check_data(config: Any, smallest_size: int) -> None:
       smallest_size: height and width of the smallest crop that the model takes.
     """
     _check_spikes(config)
+    _check_instants(config)
     _check_clips(config.data, smallest_size)
 
 
@@ -58,6 +61,47 @@ def _check_spikes(config: Any) -> None:
         "data.spikes.low_light corrects rates of parts of the exposure, which "
         f"data.spikes.representation={settings.representation} does not hold; take "
         "voxel or raw, or leave it off",
+    )
+
+
+def _check_instants(config: Any) -> None:
+    """What a model needs that can be asked for any instant of an exposure."""
+    data, model = config.data, config.model
+    choice("data.instants", data.instants, INSTANTS)
+    if data.instants == "middle":
+        require(
+            not model.time_code,
+            "model.time_code is True, but data.instants=middle has one instant alone; "
+            "take data.instants=random, or leave it out",
+        )
+        return
+    takes_spikes = (
+        model.fusion != "none"
+        or model.closed_form_input
+        or model.alignment != "spynet"
+    )
+    require(
+        takes_spikes,
+        "data.instants=random asks for instants that spikes alone can tell, but the "
+        "model takes none (model.fusion is none); choose a fusion, or take middle",
+    )
+    require(
+        not model.time_code or model.fusion != "none",
+        "model.time_code is True, but model.fusion is none, which has no spike "
+        "encoder; choose a fusion, or leave it out",
+    )
+    spikes = data.spikes
+    require(
+        spikes.representation in ("voxel", "tfi"),
+        "data.instants=random moves a window in equal parts of the exposure, which "
+        f"data.spikes.representation={spikes.representation} does not have; take "
+        "voxel or tfi",
+    )
+    several = data.embedded.sharp_instants
+    require(
+        bool(data.sets) or several > 1,
+        f"data.instants=random draws among several sharp frames of each exposure, but "
+        f"data.embedded.sharp_instants is {several}; take 3 or more",
     )
 
 

@@ -48,6 +48,7 @@ class ClipRestorer:
         self,
         clip: Float[np.ndarray, "t h w 3"],
         spikes: Float[np.ndarray, "t k h2 w2"] | None,
+        instant: Float[np.ndarray, " t"] | None = None,
         *,
         into: Float[np.ndarray, "t2 h3 w3 3"],
         weights: Float[np.ndarray, " t2"],
@@ -58,6 +59,7 @@ class ClipRestorer:
         Args:
           clip: RGB in [0, 1].
           spikes: of its frames.
+          instant: that is restored of each frame; None for a model that takes none.
           into: the restored frames, changed in place.
           weights: of each restored frame.
           first_frame: index of the clip's first frame in the video, for messages.
@@ -69,7 +71,7 @@ class ClipRestorer:
         rows, columns = self._rows, self._columns
         for i, top in enumerate(rows.starts):
             for j, left in enumerate(columns.starts):
-                restored = self._run(clip, spikes, (first_frame, top, left))
+                restored = self._run(clip, spikes, instant, (first_frame, top, left))
                 share = rows.weights[i][:, None] * columns.weights[j]
                 restored *= (weights[:, None, None] * share)[..., None]
                 place = into[:, rows.place(i), columns.place(j)]
@@ -80,6 +82,7 @@ class ClipRestorer:
         self,
         clip: Float[np.ndarray, "t h w 3"],
         spikes: Float[np.ndarray, "t k h2 w2"] | None,
+        instant: Float[np.ndarray, " t"] | None,
         starts: tuple[int, int, int],
     ) -> Float[np.ndarray, "t2 th tw 3"]:
         _, top, left = starts
@@ -94,7 +97,13 @@ class ClipRestorer:
                 (sizes[0] // scale, sizes[1] // scale),
             ).transpose(0, 3, 1, 2)
         output = _apply(
-            self._model, self._params, blur, self._noise, spike_tile, self._gain
+            self._model,
+            self._params,
+            blur,
+            self._noise,
+            spike_tile,
+            self._gain,
+            instant,
         )
         height, width = (self._task.upscale * size for size in sizes)
         expected = (1, self.frames_of(len(clip)), height, width, 3)
@@ -121,6 +130,7 @@ def _apply(
     noise: Float[Array, ""] | None,
     spikes: Float[Array, "t k h2 w2"] | None,
     gain: Float[Array, " 1"] | None,
+    instant: Float[Array, " t"] | None,
 ) -> Float[Array, "..."]:
     # The model is static and compares by its fields, so an equal model meets the same
     # compiled program in every later call.
@@ -131,6 +141,8 @@ def _apply(
     if spikes is None:
         return model.apply({"params": params}, frames)
     options = {} if gain is None else {"spike_gain": gain}
+    if instant is not None:
+        options["instant"] = instant[None]
     return model.apply({"params": params}, frames, spikes[None], **options)
 
 

@@ -18,35 +18,43 @@ def blended_clips(
     spikes: FrameSource | None,
     *,
     time: AxisTiles,
+    instants: Float[np.ndarray, "n t"] | None,
     restored_shape: Shape,
 ) -> Frames:
     """Yields the frames of a video whose overlapping clips are blended.
 
-    Held at once are one clip, and as many restored frames.
+    Held at once are one clip, and as many restored frames of each instant.
 
     Args:
       restorer: of one clip.
       blur: the video.
       spikes: of its frames.
       time: the clips.
+      instants: that are restored of each frame, which follow each other; None for a
+        model that takes none.
       restored_shape: of what comes out.
     """
     # Where the weights of the clips at a frame overlap, it is final when they all came.
-    pending = np.zeros((time.tile, *restored_shape[1:]), np.float32)
+    asked = [None] if instants is None else list(instants)
+    pending = np.zeros((time.tile, len(asked), *restored_shape[1:]), np.float32)
     for index, start in enumerate(time.starts):
         stop = min(start + time.tile, time.size)
-        restorer.add(
-            _mirrored(read_frames(blur, start, stop), time.tile),
-            None
-            if spikes is None
-            else _mirrored(read_spikes(spikes, start, stop), time.tile),
-            into=pending,
-            weights=time.weights[index],
-            first_frame=start,
-        )
+        clip = _mirrored(read_frames(blur, start, stop), time.tile)
+        spike_clip = None
+        if spikes is not None:
+            spike_clip = _mirrored(read_spikes(spikes, start, stop), time.tile)
+        for number, instant in enumerate(asked):
+            restorer.add(
+                clip,
+                spike_clip,
+                None if instant is None else _mirrored(instant[start:stop], time.tile),
+                into=pending[:, number],
+                weights=time.weights[index],
+                first_frame=start,
+            )
         following = (*time.starts[1:], time.size)[index]
         final = following - start
-        for frame in pending[:final]:
+        for frame in pending[:final].reshape(-1, *restored_shape[1:]):
             yield np.clip(frame, 0.0, 1.0)
         pending[: time.tile - final] = pending[final:]
         pending[time.tile - final :] = 0.0

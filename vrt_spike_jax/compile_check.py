@@ -174,6 +174,8 @@ def train_program(
     size = data.crop_size
     shape = (data.batch_size, data.num_frames, size, size)
     batch = _abstract_clip(shape, 3, spike_shape)
+    if getattr(model, "takes_instant", False):
+        batch["instant"] = jax.ShapeDtypeStruct(shape[:2], jnp.float32)
 
     def lower(model: nn.Module) -> jax.stages.Lowered:
         run = prepare_run(config, model, spike_shape)
@@ -200,6 +202,15 @@ def is_trainable(model: nn.Module) -> bool:
         and getattr(network, "pa_frames", 1) > 0
         and not getattr(network, "nonblind_denoising", False)
     )
+
+
+def require_trainable(model: nn.Module, variant: str) -> None:
+    """Raises a ValueError unless the batches there are train the model of a variant."""
+    if not is_trainable(model):
+        raise ValueError(
+            f"model.variant={variant} cannot be trained: the data set is for "
+            "deblurring alone; take deblur or tiny."
+        )
 
 
 def cost_of(program: Program) -> Cost:

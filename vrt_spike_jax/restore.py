@@ -16,6 +16,7 @@ from vrt_spike_jax.frame_source import (
     read_frames,
     read_spikes,
 )
+from vrt_spike_jax.instants import planned_instants
 from vrt_spike_jax.models.spike_encoder import spike_scale_of
 from vrt_spike_jax.official_tiling import plan_official
 from vrt_spike_jax.restorer import Restorer, Task, task_of
@@ -42,6 +43,7 @@ def restore_video(
     overlap: Sequence[Any],
     tiling: str = "blended",
     sigma: int | float | None = None,
+    instants: Any = None,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, "t2 h2 w2 3"]:
     """Restores a video of any length, height and width.
@@ -67,11 +69,15 @@ def restore_video(
         patches, uniform in time, and no padding of what is smaller than a tile.
       sigma: noise level of `blur`, the standard deviation on the scale 0 to 255, for a
         model with `nonblind_denoising`; None for others.
+      instants: (N,), or (N, T) where those of the frames differ: what to restore of
+        each exposure, rising in [-1, 1], where -1 is its start and 1 its end; for a
+        model that takes an instant. None restores the middle.
       progress: called with (tiles done, tiles in all), first with none done.
 
     Returns:
       float32 RGB in [0, 1], the shape of `blur`; four times as high and wide for
-      super-resolution; for interpolation 2 T - 1 frames, every second of them given.
+      super-resolution; for interpolation 2 T - 1 frames, every second of them given;
+      for N instants N T frames, all of the first exposure, then of the second.
 
     Raises:
       ValueError: arguments other than these, or a model that gives another shape.
@@ -93,6 +99,7 @@ def restore_video(
         overlap=overlap,
         tiling=tiling,
         sigma=sigma,
+        instants=instants,
         progress=progress,
     )
     restored = np.empty(stream.shape, np.float32)
@@ -111,6 +118,7 @@ def restore_frames(
     overlap: Sequence[Any],
     tiling: str = "blended",
     sigma: int | float | None = None,
+    instants: Any = None,
     progress: Progress | None = None,
 ) -> FrameStream:
     """Restores a video as a stream, in memory that does not grow with its length.
@@ -129,13 +137,16 @@ def restore_frames(
     _check_shapes(model, blur, spikes)
     task = task_of(model)
     _check_sigma(task, sigma)
+    asked = planned_instants(model, instants, blur.shape[0])
+    count = 1 if asked is None else len(asked)
     scale = 1
     if spikes is not None:
         scale = spike_scale_of((1, *spikes.shape), (1, *blur.shape))
     axes = _plan(model, task, blur.shape, tile, overlap, tiling=tiling, scale=scale)
     time, rows, columns = axes
     clips = blur.shape[0] - 1 if task.clip_frames else len(time.starts)
-    counter = _Counter(clips * len(rows.starts) * len(columns.starts), progress)
+    tiles = count * clips * len(rows.starts) * len(columns.starts)
+    counter = _Counter(tiles, progress)
     gain = None
     if spikes is not None and getattr(model, "matches_gain", True):
         side = getattr(model, "side_channels", 0)
@@ -151,7 +162,8 @@ def restore_frames(
         noise_level=None if sigma is None else sigma / 255,
         tile_done=counter.step,
     )
-    shape = task.restored_shape(blur.shape)
+    frames_made, height, width, channels = task.restored_shape(blur.shape)
+    shape = (count * frames_made, height, width, channels)
     if task.clip_frames:
         frames = interpolated_clips(
             restorer,
@@ -161,7 +173,9 @@ def restore_frames(
             restored_shape=shape,
         )
     else:
-        frames = blended_clips(restorer, blur, spikes, time=time, restored_shape=shape)
+        frames = blended_clips(
+            restorer, blur, spikes, time=time, instants=asked, restored_shape=shape
+        )
     return FrameStream(frames, shape)
 
 

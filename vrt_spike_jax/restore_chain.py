@@ -7,6 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vrt_spike_jax.frame_source import FrameSource, FrameStream
+from vrt_spike_jax.instants import even_instants, require_takes_instant
 from vrt_spike_jax.restore import Progress, restore_frames
 from vrt_spike_jax.restorer import Restorer, task_of
 
@@ -28,6 +29,7 @@ def restore_chain(
     spikes: FrameSource | None = None,
     *,
     sigma: int | float | None = None,
+    instants: int | None = None,
     progress: Progress | None = None,
 ) -> FrameStream:
     """Restores a video by one model after the other, such as x4 and double rate.
@@ -39,6 +41,8 @@ def restore_chain(
       blur: as for `restore_frames`.
       spikes: of the first model.
       sigma: noise level of `blur`, for the one model that is told it.
+      instants: frames that the first model restores of each exposure, evenly in it;
+        None for the one in the middle.
       progress: called with (tiles done, tiles in all) of all models together.
 
     Returns:
@@ -47,7 +51,7 @@ def restore_chain(
     Raises:
       ValueError: as `restore_frames`, or `check_chain`.
     """
-    check_chain([link.model for link in links], sigma=sigma)
+    check_chain([link.model for link in links], sigma=sigma, instants=instants)
     counts: dict[int, tuple[int, int]] = {}
 
     def counted(index: int) -> Progress:
@@ -69,6 +73,7 @@ def restore_chain(
             overlap=link.overlap,
             tiling=link.tiling,
             sigma=sigma if task_of(link.model).nonblind else None,
+            instants=even_instants(instants) if index == 0 and instants else None,
             progress=counted(index),
         )
         source = stream
@@ -87,13 +92,21 @@ def progress_on(bar: tqdm) -> Progress:
     return show
 
 
-def check_chain(models: Sequence[Restorer], *, sigma: int | float | None) -> None:
+def check_chain(
+    models: Sequence[Restorer],
+    *,
+    sigma: int | float | None,
+    instants: int | None = None,
+) -> None:
     """Checks that models can follow each other, before anything is read.
 
     Raises:
-      ValueError: a model after the first takes spikes, or not exactly those models that
-        are told the noise level get one.
+      ValueError: a model after the first takes spikes, not exactly those models that
+        are told the noise level get one, or the first is asked for instants and takes
+        none.
     """
+    if instants is not None:
+        require_takes_instant(models[0])
     for index, model in enumerate(models[1:], start=2):
         if model.takes_spikes:
             raise ValueError(
@@ -118,6 +131,7 @@ def check_chain(models: Sequence[Restorer], *, sigma: int | float | None) -> Non
         )
 
 
-def rate_factor(models: Sequence[Restorer]) -> int:
+def rate_factor(models: Sequence[Restorer], instants: int | None = None) -> int:
     """How many times as many frames a second the chain gives."""
-    return 2 ** sum(task_of(model).clip_frames > 0 for model in models)
+    doublings = sum(task_of(model).clip_frames > 0 for model in models)
+    return (instants or 1) * 2**doublings

@@ -12,7 +12,8 @@ class Restorer(Protocol):
     `upscale`, `pa_frames`, `img_size` and `nonblind_denoising`, of the model itself or
     of its `vrt`. A model without them keeps the shape and needs no noise level.
     `matches_gain` and `side_channels` are those of VRTSpike; a model without them is
-    given the gain of the video, all its spikes being rates.
+    given the gain of the video, all its spikes being rates. Only one whose
+    `takes_instant` is true is given instants.
     """
 
     takes_spikes: bool

@@ -32,8 +32,9 @@ def make_train_step(
     """Builds `train_step(state, batch) -> (state, metrics)`, to be jitted.
 
     The batch holds `blur` and `sharp`, (B,T,H,W,3) in [0,1], and, for a model that
-    takes them, `spikes` (B,T,K,h,w). Metrics are scalars: loss, psnr (dB, mean over
-    clips), grad_norm (before clipping) and learning_rate.
+    takes them, `spikes` (B,T,K,h,w) and `instant` (B,T) that `sharp` shows. Metrics are
+    scalars: loss, psnr (dB, mean over clips), grad_norm (before clipping) and
+    learning_rate.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -41,13 +42,16 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         trained, frozen = optimizers.split_params(state.params, labels)
         inputs = [batch["blur"], *([batch["spikes"]] if model.takes_spikes else [])]
+        asked: dict[str, Any] = {}
+        if getattr(model, "takes_instant", False):
+            asked["instant"] = batch["instant"]
 
         def loss_of(
             trained: optimizers.NamedParams,
         ) -> tuple[Float[Array, ""], Float[Array, "b t h w c"]]:
             params = optimizers.merge_params(trained, frozen)
             restored: Any = model.apply(
-                {"params": params}, *inputs, train=True, rngs={"dropout": key}
+                {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
             )
             return charbonnier(restored, batch["sharp"], epsilon=epsilon), restored
 

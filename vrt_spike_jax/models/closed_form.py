@@ -33,16 +33,22 @@ def confidence(
     return mean / (mean + dark)
 
 
-def change_to_middle(light: Float[Array, "b t k h w"]) -> Float[Array, "b t h w"]:
+def change_to_middle(
+    light: Float[Array, "b t k h w"], exposure: Float[Array, "b t k h w"] | None = None
+) -> Float[Array, "b t h w"]:
     """Relative difference of the light of the middle half to that of the exposure.
 
     Divided by the light and that of the dark together, so that it is the difference
     times the confidence: it stays below 1 however dark, and is 0 without spikes.
+
+    Args:
+      light: in equal parts of a window, as long as the exposure, around the instant.
+      exposure: in equal parts of the exposure; None where it is that window.
     """
     bins = light.shape[2]
     aside = bins // 4
     short = light[:, :, aside : bins - aside].mean(2)
-    long = light.mean(2)
+    long = (light if exposure is None else exposure).mean(2)
     return (short - long) / (long + DARK_LIGHT)
 
 
@@ -59,21 +65,27 @@ class ClosedFormInput(nn.Module):
 
     @nn.compact
     def __call__(
-        self, blur: Float[Array, "b t H W 3"], light: Float[Array, "b t k h w"]
+        self,
+        blur: Float[Array, "b t H W 3"],
+        light: Float[Array, "b t k h w"],
+        exposure: Float[Array, "b t k h w"] | None = None,
     ) -> Float[Array, "b t H W c"]:
         """Returns what to add to the first features of the frames.
 
         Args:
           blur: RGB in [0, 1].
-          light: gain-matched rates in equal parts of each exposure, around the instant
-            that is asked for.
+          light: gain-matched rates in equal parts of a window, as long as the exposure,
+            around the instant that is asked for.
+          exposure: the same of the exposure itself; None where it is that window.
         """
         options: dict[str, Any] = {
             "use_bias": False,
             "dtype": self.dtype,
             "param_dtype": self.param_dtype,
         }
-        known = jnp.stack([change_to_middle(light), confidence(light)], -1)
+        change = change_to_middle(light, exposure)
+        trust = confidence(light if exposure is None else exposure)
+        known = jnp.stack([change, trust], -1)
         known = resize_bilinear(known, blur.shape[2], blur.shape[3])
         change, trust = known[..., :1], known[..., 1:]
         x = jnp.concatenate([blur * change, change, trust], -1)

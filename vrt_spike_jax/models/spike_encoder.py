@@ -15,6 +15,7 @@ from einops import rearrange, reduce, repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from vrt_spike_jax.models.latent_instant import TimeCode
 from vrt_spike_jax.models.spike_encoder_temporal import TemporalTransformer
 from vrt_spike_jax.models.spynet import SCALES
 from vrt_spike_jax.models.warping import resize_bilinear
@@ -144,6 +145,8 @@ class SpikeEncoder3D(nn.Module):
         *,
         spike_scale: int,
         side: Float[Array, "b t n h w"] | None = None,
+        mean: Float[Array, "b t h w"] | None = None,
+        instant: Float[Array, "b t"] | None = None,
     ) -> list[Float[Array, "b t s h2 w2 c"]]:
         """Encodes gain-matched spike rates.
 
@@ -153,6 +156,9 @@ class SpikeEncoder3D(nn.Module):
           spike_scale: RGB pixels per spike pixel.
           side: what is known of each pixel for the whole exposure, such as how far to
             trust it; seen beside the light at every time.
+          mean: light of the whole exposure, where `light` is of another window.
+          instant: that is asked for, in [-1, 1] relative to the exposure, where the
+            features are to know it.
 
         Returns:
           One feature clip per VRT scale, each with the short sub-exposure time axis s.
@@ -182,7 +188,11 @@ class SpikeEncoder3D(nn.Module):
                 f"height and width to be multiples of {coarsest}."
             )
         # A small difference of large numbers: formed before precision is given up.
-        change = _change_of_light(rearrange(light, "b t k h w -> (b t) k h w 1"), total)
+        change = _change_of_light(
+            rearrange(light, "b t k h w -> (b t) k h w 1"),
+            total,
+            None if mean is None else rearrange(mean, "b t h w -> (b t) 1 h w 1"),
+        )
         change = change.astype(self.dtype)
         if side is not None:
             still = repeat(side, "b t n h w -> (b t) k h w n", k=bins)
@@ -196,6 +206,9 @@ class SpikeEncoder3D(nn.Module):
                 **dtypes,
             )
             x = nn.gelu(stem(x))
+        if instant is not None:
+            code = TimeCode(self.features[first], name="time_code", **dtypes)(instant)
+            x = x + rearrange(code, "b t f -> (b t) 1 1 1 f")
         outputs = []
         for scale in range(first, len(SCALES)):
             if scale > first:
@@ -245,7 +258,9 @@ class SpikeEncoder3D(nn.Module):
 
 
 def _change_of_light(
-    light: Float[Array, "n k h w 1"], bins: int
+    light: Float[Array, "n k h w 1"],
+    bins: int,
+    mean: Float[Array, "n 1 h w 1"] | None,
 ) -> Float[Array, "n s h w 1"]:
     """Mean light of each `bins` bins, less that of the whole exposure.
 
@@ -253,7 +268,9 @@ def _change_of_light(
     untrained convolutions over them pass on more of the camera's noise than of it.
     """
     means = reduce(light, "n (s k) h w c -> n s h w c", "mean", k=bins)
-    return _CHANGE_FACTOR * (means - means.mean(1, keepdims=True))
+    if mean is None:
+        mean = means.mean(1, keepdims=True)
+    return _CHANGE_FACTOR * (means - mean)
 
 
 def _beside(
