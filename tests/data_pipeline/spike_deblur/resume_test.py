@@ -95,14 +95,18 @@ def test_an_interrupted_build_says_what_is_kept_and_leaves_no_worker(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     settings = settings | {"train_clips": 40, "num_frames": 6}
+    # What a shell starts in the background ignores Ctrl-C, and so do its children. A
+    # preexec_fn would fork this process, which has the threads of JAX.
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     process = subprocess.Popen(
-        command(settings, tmp_path, "--workers=2"),
+        [sys.executable, "-c", heeding, *command(settings, tmp_path, "--workers=2")],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # What a shell starts in the background ignores Ctrl-C, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for_clips(tmp_path, 3, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
