@@ -1,1 +1,1 @@
-"""Training losses: pure functions of arrays, one family a file."""
+"""Training losses: pure functions of arrays, one family a file; table.py lists all."""

@@ -4,6 +4,8 @@ Source: Wang, Simoncelli and Bovik, "Multiscale structural similarity for image 
 assessment", Asilomar 2003: five scales with the weights of the paper.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,17 +72,30 @@ def _frame_values(
     return jnp.mean(values.reshape(count, channels), axis=1)
 
 
-def multi_scale(x: Float[Array, "h w c"], y: Float[Array, "h w c"]) -> Float[Array, ""]:
-    """MS-SSIM of two images of values 0...255, the mean over their channels."""
+def multi_scale(
+    x: Float[Array, "h w c"],
+    y: Float[Array, "h w c"],
+    *,
+    exponents: Sequence[float] = WEIGHTS,
+    least: float = 0.0,
+) -> Float[Array, ""]:
+    """MS-SSIM of two images of values 0...255, the mean over their channels.
+
+    Args:
+      x: at least as large as the window is at the coarsest scale.
+      y: the same shape.
+      exponents: one for each scale, finest first.
+      least: what the structure of a scale counts as where it is less.
+    """
     value = jnp.ones(x.shape[-1], x.dtype)
-    for scale, weight in enumerate(WEIGHTS):
+    for scale, exponent in enumerate(exponents):
         luminance, structure = similarity(x, y)
-        if scale == len(WEIGHTS) - 1:
+        if scale == len(exponents) - 1:
             structure = luminance * structure
         else:
             x, y = _halve(x), _halve(y)
-        factor = jnp.maximum(jnp.mean(structure, axis=(0, 1)), 0.0)
-        value *= factor**weight
+        factor = jnp.maximum(jnp.mean(structure, axis=(0, 1)), least)
+        value *= factor**exponent
     return jnp.mean(value)
 
 
