@@ -6,11 +6,13 @@
   python launch.py --workdir=DIR --mode=restore [--then=DIR ...] [--sigma=NOISE] \\
       --input=VIDEO_OR_FOLDER --output=PATH
   python launch.py --config=configs/cross_attn.py --mode=eval|robustness|compile
+  python launch.py --workdir=DIR --mode=eval [--data=DIR ...] [--step=N]
+  python launch.py --mode=eval --prediction=FOLDER_OR_VIDEO --sharp=FOLDER_OR_VIDEO
   python launch.py --config=configs/ablation.py[:RECIPE] --mode=ablate
 
 The first builds the data, trains, evaluates and prints the table; again, it continues a
-run that was cut. The next two read the model from the work directory, --workdir or
-runs/NAME_RECIPE. `compile` runs nothing: it prints what arithmetic and memory it takes.
+run that was cut. The next ones read the model from the work directory, --workdir or
+runs/NAME_RECIPE; --prediction needs none. `compile` prints arithmetic and memory alone.
 `robustness` evaluates on spikes that are off: threshold, light, place, time, dropped.
 `ablate` trains all variants, continuing what was cut, and writes the table of them all.
 """
@@ -21,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import command_line, process
+from configs import command_line, eval_options, process
 
 ROOT = Path(__file__).resolve().parent
 
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         return modes[options.mode](options) or 0
     except KeyboardInterrupt:
         print(
-            "launch.py: stopped; the same command continues a training.",
+            "launch.py: stopped; the same command continues a training or evaluation.",
             file=sys.stderr,
         )
         return 130
@@ -65,7 +67,7 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--config={options.config} is several trainings; pass --mode=ablate."
         )
-    workdir = _workdir(options, config)
+    workdir = command_line.workdir_of(options, config)
     _check(config, for_training=True)
     require_writable(workdir)
     checkpoint.require_plain(workdir)
@@ -117,33 +119,54 @@ def _train(options: argparse.Namespace) -> None:
         spike_shape=_spike_shape(config),
         make_batches=make_batches,
         test_clips=run_data.held_out_clips(config, spike_input, data),
+        data_sets=run_data.describe_sets(data),
         writer=events,
     )
     events.close()
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    """Evaluates a trained model, or compares pictures without one."""
+    if options.prediction is not None:
+        _compare(options)
+        return
     config, workdir = _trained(options)
 
     from data_pipeline import run_data
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import checkpoint, evaluate, train
+    from vrt_spike_jax import checkpoint, evaluate, evaluation_run
 
     evaluate.require_evaluable(_model(config))  # before the data set is built
-    step = checkpoint.newest_step(workdir / "checkpoints")
-    require_writable(workdir)
-    model, params = _model_and_params(config, workdir)
-    clips = run_data.held_out_clips(
-        config, _spike_input(config, workdir), _data(config)
-    )
-    train.evaluate_run(
+    evaluation_run.lpips_weights(config.eval)
+    step = checkpoint.chosen_step(workdir / "checkpoints", options.step)
+    folder = eval_options.results_folder(options, workdir)
+    require_writable(folder)
+    model, params = _model_and_params(config, workdir, step=step)
+    spike_input, data = _spike_input(config, workdir), _data(config)
+    evaluation_run.evaluate_run(
         config,
-        workdir,
+        folder,
         model=model,
         params=params,
-        test_clips=clips,
+        test_clips=run_data.evaluated_clips(config, spike_input, data),
+        data_sets=run_data.describe_sets(data),
         step=step,
     )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from configs import base
+    from configs.load import override
+    from data_pipeline.atomic import require_writable
+    from data_pipeline.frame_pairs import FramePairs
+    from vrt_spike_jax import evaluation_run
+
+    config = override(base.get_config("deblur"), options.overrides)
+    _check(config, for_training=False)
+    folder = eval_options.results_folder(options)
+    require_writable(folder)
+    pairs = FramePairs(options.prediction, options.sharp)
+    evaluation_run.compare_run(config.eval, folder, pairs=pairs, data=pairs.describe())
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -195,8 +218,6 @@ def _restore(options: argparse.Namespace) -> None:
 
 def _ablate(options: argparse.Namespace) -> int:
     """Trains all variants of an ablation; 1 where one of them failed."""
-    import jax
-
     from configs.ablation_runs import ablation_runs
     from configs.load import require_same
     from data_pipeline.atomic import require_writable
@@ -217,17 +238,7 @@ def _ablate(options: argparse.Namespace) -> int:
             require_same(run.config, own / "config.json")
         params = _abstract_params(run.config)
         trainings.append(
-            ablation.Training(
-                variant=run.variant,
-                seed=run.seed,
-                workdir=own,
-                command=(
-                    *(sys.executable, str(ROOT / "launch.py")),
-                    *(*run.arguments, f"--workdir={own}"),
-                ),
-                steps=run.config.train.steps,
-                parameters=sum(x.size for x in jax.tree.leaves(params)),
-            )
+            ablation.training_of(run, own, launcher=ROOT / "launch.py", params=params)
         )
     outcomes = ablation.run_trainings(trainings)
     report = workdir / "report"
@@ -242,7 +253,6 @@ def _robustness(options: argparse.Namespace) -> None:
 
     from data_pipeline import run_data
     from data_pipeline.atomic import require_writable
-    from data_pipeline.perturbation import PERTURBATIONS
     from vrt_spike_jax import checkpoint, evaluate, robustness
 
     evaluate.require_evaluable(_model(config))
@@ -257,14 +267,7 @@ def _robustness(options: argparse.Namespace) -> None:
     spike_input = _spike_input(config, workdir)
     table = robustness.measure_robustness(
         workdir / "report",
-        [
-            robustness.Case(
-                case.kind,
-                case.amount,
-                run_data.perturbed_clips(config, spike_input, case),
-            )
-            for case in PERTURBATIONS
-        ],
+        [robustness.Case(*c) for c in run_data.perturbations(config, spike_input)],
         model=model,
         params=params,
         config=config,
@@ -303,18 +306,14 @@ def _compile(options: argparse.Namespace) -> int:
     return 1 if shortages else 0
 
 
-def _workdir(options: argparse.Namespace, config: Any) -> Path:
-    if options.workdir:
-        return Path(options.workdir).expanduser().resolve()
-    return Path("runs", f"{config.name}_{config.recipe}").resolve()
-
-
 def _trained(options: argparse.Namespace) -> tuple[Any, Path]:
     """The configuration and the directory of an earlier training."""
     from configs.load import load_config
 
     chosen = load_config(options.config) if options.config else None
-    config, workdir = _run_of(_workdir(options, chosen), options.overrides)
+    config, workdir = _run_of(
+        command_line.workdir_of(options, chosen), options.overrides
+    )
     if chosen is not None and chosen.name != config.name:
         raise ValueError(
             f"{workdir} was trained as {config.name!r}, which is not "
@@ -359,11 +358,7 @@ def _check_training(config: Any) -> None:
     from vrt_spike_jax import compile_check
     from vrt_spike_jax.optimizer import label_parameters
 
-    if not compile_check.is_trainable(_model(config)):
-        raise ValueError(
-            f"model.variant={config.model.variant} cannot be trained: the data set "
-            "is for deblurring alone; take deblur or tiny."
-        )
+    compile_check.require_trainable(_model(config), config.model.variant)
     label_parameters(_abstract_params(config), config.optimizer.groups)
     run_data.check_exposures(config, _spike_input(config))
 
@@ -415,11 +410,13 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
     )
 
 
-def _model_and_params(config: Any, workdir: Path) -> tuple[Any, Any]:
+def _model_and_params(
+    config: Any, workdir: Path, *, step: int | None = None
+) -> tuple[Any, Any]:
     from vrt_spike_jax import checkpoint
 
     abstract = _abstract_params(config)
-    params = checkpoint.restore_params(workdir / "checkpoints", abstract)
+    params = checkpoint.restore_params(workdir / "checkpoints", abstract, step=step)
     return _model(config), params
 
 

@@ -165,6 +165,11 @@ def _deblur() -> ConfigDict:
                 "overlap": (2, 32, 32),  # frames, height, width shared by tiles
                 "tiling": "blended",  # blended, or official: the public code's, seams
                 "tfp_short_window": 25,  # spike frames of the closed form's sharp light
+                # What is measured, psnr and ssim at least: docs/evaluation.md.
+                "metrics": ("psnr", "ssim", "psnr_moving", "ssim_moving"),
+                # Files of lpips and tlp: torchvision's AlexNet, and its linear layers.
+                "lpips_alex": (),
+                "lpips_vgg": (),  # of lpips_vgg: torchvision's VGG-16, likewise
             },
             "mesh": {
                 "data": -1,  # devices that share the batch; -1: all that are left

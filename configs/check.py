@@ -15,6 +15,12 @@ TILINGS = ("blended", "official")
 FUSION_PLACES = ("encoder", "skips", "both")
 # What aligns neighbouring frames, as vrt_spike_jax has it.
 ALIGNMENTS = ("spynet", "spikes_on_spynet", "spikes")
+# What an evaluation can measure, as vrt_spike_jax has it.
+METRICS = (
+    *("psnr", "ssim", "psnr_moving", "ssim_moving", "psnr_y", "ssim_y"),
+    *("ssim_volumetric", "ms_ssim", "lpips", "lpips_vgg", "hf_psnr", "edge_psnr"),
+    *("tof", "tlp", "e_warp", "e_warp_sharp"),
+)
 FROZEN = "frozen"
 
 # Smallest value of each number; every number of a configuration stands in one table.
@@ -115,6 +121,7 @@ def check(
     _check_optimizer(config.optimizer, config.train.steps)
     exposure = None if config.data.sets else config.data.embedded.exposure
     _check_evaluation(config.eval, smallest_size, exposure)
+    _check_metrics(config.eval)
     if device_count is not None:
         _check_devices(config, device_count, process_count)
 
@@ -257,6 +264,29 @@ def _check_evaluation(settings: Any, smallest_size: int, exposure: int | None) -
         f"{tuple(tile)} and eval.overlap {tuple(overlap)}; make height and width of "
         "each equal",
     )
+
+
+def _check_metrics(settings: Any) -> None:
+    example = "as in --config.eval.metrics=\"('psnr','ssim','e_warp')\""
+    for name in settings.metrics:
+        require(
+            isinstance(name, str) and "," not in name,
+            f"eval.metrics holds {name!r}; it must hold names, {example}",
+        )
+        choice("a metric in eval.metrics", name, METRICS)
+    missing = [name for name in ("psnr", "ssim") if name not in settings.metrics]
+    require(
+        not missing,
+        f"eval.metrics lacks {' and '.join(missing)}, which every table has; add to "
+        f"them, {example}",
+    )
+    for key in ("lpips_alex", "lpips_vgg"):
+        files = settings[key]
+        require(
+            len(files) in (0, 2) and all(isinstance(file, str) for file in files),
+            f"eval.{key} is {tuple(files)}; it must be two files, the network and its "
+            f"linear layers, as in --config.eval.{key}=\"('network.pth','alex.pth')\"",
+        )
 
 
 def _check_devices(config: Any, device_count: int, process_count: int) -> None:

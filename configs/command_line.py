@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from configs.eval_options import EVAL, check_eval
+
 MODES = ("train", "eval", "restore", "ablate", "robustness", "compile")
 PARTS = ("forward", "train")
 _RESTORE = {
     "input": "video file or folder of pictures to restore",
-    "output": "an .mp4 file, or a folder for PNG pictures",
+    "output": "an .mp4 file, or a folder for PNG pictures; of eval, a folder",
     "spikes": "the spike recording beside the video: .dat, .npy, .npz or .h5",
     "spike_height": "spike pixels; default: the .json beside the .dat",
     "spike_width": "spike pixels; default: the .json beside the .dat",
@@ -42,6 +44,8 @@ _COMPILE = {
     "part": "forward or train; default: both",
     "memory_limit": "GiB a device has; what needs more is an error",
 }
+
+_OPTIONS = {"eval": EVAL, "restore": _RESTORE, "compile": _COMPILE}
 
 # What can differ from the training: it changes neither parameters nor their meaning.
 _NOT_OF_THE_TRAINING = (
@@ -80,10 +84,10 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     parser.add_argument(
         "--distributed", action="store_true", help="this is one of several processes"
     )
-    for mode, arguments in (("restore", _RESTORE), ("compile", _COMPILE)):
+    for mode, arguments in _OPTIONS.items():
         group = parser.add_argument_group(f"--mode={mode}")
         for name, text in arguments.items():
-            action = "append" if name == "then" else "store"
+            action = "append" if name in ("then", "data") else "store"
             group.add_argument(f"--{name}", help=text, action=action)
     options, others = parser.parse_known_args(argv)
     options.overrides = [a for a in others if a.startswith("--config.")]
@@ -99,6 +103,13 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
         raise ValueError(_unknown("option", argument.partition("=")[0], names))
     _check(options)
     return options
+
+
+def workdir_of(options: argparse.Namespace, config: Any) -> Path:
+    """The work directory of a command: --workdir, or one named after its run."""
+    if options.workdir:
+        return Path(options.workdir).expanduser().resolve()
+    return Path("runs", f"{config.name}_{config.recipe}").resolve()
 
 
 def spike_facts(options: argparse.Namespace) -> dict[str, Any]:
@@ -123,20 +134,25 @@ def check_spikes(
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("config", "workdir", *_RESTORE, *_COMPILE):
+    for name in ("config", "workdir", *EVAL, *_RESTORE, *_COMPILE):
         value = getattr(options, name)
         if value == "" or (isinstance(value, list) and "" in value):
             raise ValueError(f"--{name} is empty; give it a value or leave it out.")
     if options.mode not in MODES:
         raise ValueError(_unknown("--mode", options.mode, MODES))
-    for mode, names in (("restore", _RESTORE), ("compile", _COMPILE)):
+    for mode, names in _OPTIONS.items():
         given = [name for name in names if getattr(options, name) is not None]
+        if options.mode == "eval" and given == ["output"]:
+            continue
         if given and options.mode != mode:
             raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
     if options.mode == "ablate" and options.config is None:
         raise ValueError(
             "--mode=ablate needs --config: pass --config=configs/ablation.py."
         )
+    if options.mode == "eval" and (options.prediction or options.sharp):
+        check_eval(options)
+        return
     if options.config is None and (options.mode == "train" or not options.workdir):
         raise ValueError(
             "--config is missing; pass one such as --config=configs/cross_attn.py."
@@ -158,6 +174,8 @@ def _check(options: argparse.Namespace) -> None:
                 "settings of the training; only --config.eval.*, --config.data.dir and "
                 "--config.model.max_chunk can be set anew."
             )
+    if options.mode == "eval":
+        check_eval(options)
     if options.mode == "restore":
         _check_restore(options)
 

@@ -73,6 +73,7 @@ _NO_RUNS = (
     "check.py",
     "check_data.py",
     "command_line.py",
+    "eval_options.py",
     "load.py",
     "process.py",
     "require.py",

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data_pipeline import augment
 from data_pipeline import jitter as jitters
+from data_pipeline.evaluated_clips import MissingSharpError
 from data_pipeline.graph_samples import GraphSampler
 from data_pipeline.jitter import Jitter
 from data_pipeline.mixing import (
@@ -142,9 +143,7 @@ class TestClips(Sequence[dict[str, Any]]):
         record = self._records[index]
         check_record(record)
         if len(record["sharp"]) == 0:
-            raise ValueError(
-                f"Clip {record['name']} has no sharp frames to evaluate against."
-            )
+            raise MissingSharpError(record["name"], record["blur"])
         width = record["blur"].shape[2] // int(record["spike_scale"])
         spikes = unpack_spikes(record["spikes"], width)
         exposure = record["exposure"]

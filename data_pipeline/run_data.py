@@ -6,10 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import pipeline, spike_statistics
+from data_pipeline.evaluated_clips import EvaluatedClips
 from data_pipeline.exposure import MARGIN, exposure_windows
-from data_pipeline.mixing import Data, JoinedRecords, check_spike_scale, find_set
-from data_pipeline.perturbation import Perturbation, PerturbedRecords
+from data_pipeline.mixing import (
+    Data,
+    JoinedRecords,
+    check_spike_scale,
+    find_set,
+    weighted_sets,
+)
+from data_pipeline.perturbation import (
+    PERTURBATIONS,
+    Perturbation,
+    PerturbedRecords,
+)
 from data_pipeline.recording import Frames, Recording
+from data_pipeline.spike_deblur import manifest_checksum
 from data_pipeline.spike_deblur.source import SPLITS
 from data_pipeline.spike_input import SpikeInput
 
@@ -124,6 +136,19 @@ def held_out_clips(
     )
 
 
+def evaluated_clips(config: Any, spike_input: SpikeInput, data: Data) -> EvaluatedClips:
+    """Opens the clips of an evaluation; some may have no sharp frames."""
+    return EvaluatedClips(held_out_clips(config, spike_input, data))
+
+
+def describe_sets(data: Data) -> list[dict[str, str]]:
+    """Returns 'directory' and 'manifest_checksum' of each data set of a run."""
+    return [
+        {"directory": directory, "manifest_checksum": manifest_checksum(directory)}
+        for directory, _ in weighted_sets(data)
+    ]
+
+
 def perturbed_clips(
     config: Any, spike_input: SpikeInput, perturbation: Perturbation
 ) -> pipeline.TestClips:
@@ -135,6 +160,16 @@ def perturbed_clips(
         spike_input=spike_input,
         tfp_short_window=config.eval.tfp_short_window,
     )
+
+
+def perturbations(
+    config: Any, spike_input: SpikeInput
+) -> list[tuple[str, float, pipeline.TestClips]]:
+    """Returns kind and amount of every way that spikes are off, and the clips so."""
+    return [
+        (case.kind, case.amount, perturbed_clips(config, spike_input, case))
+        for case in PERTURBATIONS
+    ]
 
 
 def open_recording(

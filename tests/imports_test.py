@@ -68,6 +68,7 @@ LAYERS = (
         "restore_chain",
     },
     {"train", "evaluate", "report", "compile_check", "compile_report"}
+    | {"evaluation_run", "scores", "shared_clips"}
     | {"ablation", "ablation_report", "robustness"},
 )
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+from jaxtyping import PyTree
 from tqdm import tqdm
 
 from vrt_spike_jax.atomic_file import replacing
@@ -50,6 +52,28 @@ class Outcome:
     results: Mapping[str, Any] | None = None  # of results.json
     failure: str | None = None
     seconds_per_step: float | None = None  # None where nothing was timed
+
+
+def training_of(run: Any, workdir: Path, *, launcher: Path, params: PyTree) -> Training:
+    """The training of one run of an ablation.
+
+    Args:
+      run: with 'variant', 'seed', 'config' and the 'arguments' of its command.
+      workdir: of this training alone.
+      launcher: launch.py.
+      params: its parameters, or their shapes.
+    """
+    return Training(
+        variant=run.variant,
+        seed=run.seed,
+        workdir=workdir,
+        command=(
+            *(sys.executable, str(launcher)),
+            *(*run.arguments, f"--workdir={workdir}"),
+        ),
+        steps=run.config.train.steps,
+        parameters=sum(x.size for x in jax.tree.leaves(params)),
+    )
 
 
 def run_trainings(trainings: Sequence[Training]) -> list[Outcome]:

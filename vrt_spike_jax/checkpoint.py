@@ -127,18 +127,37 @@ def newest_step(directory: str | Path) -> int:
     return max(steps)
 
 
-def restore_params(directory: str | Path, abstract: PyTree) -> PyTree:
-    """The parameters of the newest checkpoint, whole on the first local device.
+def chosen_step(directory: str | Path, step: int | None) -> int:
+    """A step that there is a checkpoint of: the one asked for, else the newest.
+
+    Raises:
+      FileNotFoundError: there is none, or none of that step.
+    """
+    newest = newest_step(directory)
+    found = sorted(ocp.utils.checkpoint_steps(Path(directory).resolve()))
+    if step is not None and step not in found:
+        raise FileNotFoundError(
+            f"there is no checkpoint of step {step} in {directory}; there are those of "
+            f"{', '.join(map(str, found))}."
+        )
+    return newest if step is None else step
+
+
+def restore_params(
+    directory: str | Path, abstract: PyTree, *, step: int | None = None
+) -> PyTree:
+    """The parameters of a checkpoint, whole on the first local device.
 
     Args:
       directory: the `checkpoints` folder of a work directory.
       abstract: shapes and types, as `train_state.abstract_params` gives them.
+      step: of the checkpoint; None for the newest.
 
     Raises:
-      FileNotFoundError: there is no checkpoint.
+      FileNotFoundError: there is no such checkpoint.
       ValueError: the checkpoint holds other parameters.
     """
-    step = newest_step(directory)
+    step = chosen_step(directory, step)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract

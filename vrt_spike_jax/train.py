@@ -8,11 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
-from jaxtyping import PyTree
 
-from vrt_spike_jax import evaluate, report, sharding
+from vrt_spike_jax import evaluation_run, report, sharding
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax.checkpoint import Checkpoints
 from vrt_spike_jax.restore import restore_video
@@ -49,6 +47,7 @@ def train_and_evaluate(
     spike_shape: SpikeShape,
     make_batches: Callable[[int], Iterator[Batch]],
     test_clips: Sequence[Clip],
+    data_sets: Sequence[Mapping[str, str]] = (),
     writer: MetricWriter,
 ) -> TrainState:
     """Trains up to `config.train.steps` and evaluates; continues a run that was cut.
@@ -58,12 +57,14 @@ def train_and_evaluate(
 
     Args:
       config: a run configuration, checked.
-      workdir: gets checkpoints/, metrics.jsonl, pictures/ and results.json.
+      workdir: gets checkpoints/, metrics.jsonl, pictures/, and the files of
+        `evaluation_run`.
       model: VRT or VRTSpike.
       spike_shape: of the spikes in the batches.
       make_batches: called with the number of the first batch; yields this process's
         part of every batch from there on, without end.
       test_clips: held-out clips, for the pictures and the evaluation.
+      data_sets: as for `evaluation_run.evaluate_run`.
       writer: gets the scalars and pictures of the run, such as for TensorBoard.
 
     Returns:
@@ -72,8 +73,11 @@ def train_and_evaluate(
     Raises:
       FloatingPointError: the loss or its gradient is no finite number any more; the
         last checkpoint from before that stays.
+      FileNotFoundError, ValueError: weights that a metric needs are not there, which is
+        said before the training.
     """
     workdir = Path(workdir).resolve()
+    evaluation_run.lpips_weights(config.eval)
     run = prepare_run(config, model, spike_shape)
     with Checkpoints(
         workdir / "checkpoints", keep=config.train.keep_checkpoints
@@ -96,71 +100,17 @@ def train_and_evaluate(
                 picture_clip=test_clips[0],
                 writer=writer,
             )
-    evaluate_run(
+    evaluation_run.evaluate_run(
         config,
         workdir,
         model=model,
         params=sharding.to_host(state.params),
         test_clips=test_clips,
         step=config.train.steps,
+        data_sets=data_sets,
         writer=writer,
     )
     return state
-
-
-def evaluate_run(
-    config: Any,
-    workdir: str | Path,
-    *,
-    model: nn.Module,
-    params: PyTree,
-    test_clips: Sequence[Clip],
-    step: int,
-    writer: MetricWriter | None = None,
-) -> None:
-    """Evaluates on whole held-out clips: prints the table, writes results.json.
-
-    Several processes may call it together; the first does the work, the others wait.
-    """
-    if jax.process_index() == 0:
-        _evaluate(config, workdir, model, params, test_clips, step, writer)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("evaluated")
-
-
-def _evaluate(
-    config: Any,
-    workdir: str | Path,
-    model: nn.Module,
-    params: PyTree,
-    test_clips: Sequence[Clip],
-    step: int,
-    writer: MetricWriter | None,
-) -> None:
-    rows = evaluate.evaluate(
-        model,
-        params,
-        test_clips,
-        tile=tuple(config.eval.tile),
-        overlap=tuple(config.eval.overlap),
-        tiling=config.eval.tiling,
-        progress=True,
-    )
-    evaluate.write_results(
-        Path(workdir) / "results.json",
-        rows,
-        config=config.to_dict(),
-        step=step,
-    )
-    if writer is not None:
-        scores = {
-            f"eval/{row['method']}/{name}": row[name]
-            for row in rows
-            for name in ("psnr", "ssim")
-        }
-        writer.write_scalars(step, scores)
-        writer.flush()
-    print(evaluate.format_table(rows))
 
 
 def prepare_run(config: Any, model: nn.Module, spike_shape: SpikeShape) -> Run:

@@ -29,6 +29,7 @@ NO_RUNS = {
     "check",
     "check_data",
     "command_line",
+    "eval_options",
     "load",
     "process",
     "require",

@@ -1,20 +1,10 @@
 """The rows of the table on clips whose right numbers are known."""
 
-import json
-import math
-
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vrt_spike_jax.evaluate import (
-    METHODS,
-    closed_form,
-    evaluate,
-    format_table,
-    write_results,
-)
+from vrt_spike_jax.evaluate import METHODS, closed_form, evaluate, score_clip
 from vrt_spike_jax.metrics import psnr, ssim
 
 TILES = {"tile": (4, 32, 32), "overlap": (1, 8, 8)}
@@ -66,38 +56,11 @@ def test_a_model_that_changes_nothing_scores_as_the_blur():
     blurred, model = rows["blurred"], rows["model"]
     assert model["psnr"] == pytest.approx(blurred["psnr"], rel=1e-6)
     assert model["ssim"] == pytest.approx(blurred["ssim"], abs=1e-6)
-    assert blurred["per_clip"][1] == {
-        "name": "other",
-        "frames": 3,
-        "psnr": float(psnr(clips[1]["blur"], clips[1]["sharp"])),
-        "ssim": float(ssim(clips[1]["blur"], clips[1]["sharp"])),
-    }
-
-
-def test_a_perfect_model_has_infinite_psnr_in_valid_json(tmp_path):
-    clip = _clip(frames=4)  # a whole tile, so that the answer is of its shape
-    params = {"answer": jnp.asarray(clip["sharp"])}
-    rows = evaluate(Answer(), params, [clip], **TILES)
-    model = rows[-1]
-    assert math.isinf(model["psnr"])
-    assert model["ssim"] == 1.0
-    path = tmp_path / "new" / "results.json"
-    write_results(path, rows, config={"seed": 0, "tile": (4, 32, 32)}, step=7)
-
-    def refuse(constant):
-        raise AssertionError(f"{constant} is not JSON")
-
-    results = json.loads(path.read_text(), parse_constant=refuse)
-    assert set(results) == {"rows", "protocol", "data", "config", "step", "versions"}
-    assert results["step"] == 7
-    assert results["config"] == {"seed": 0, "tile": [4, 32, 32]}
-    assert results["data"] == {"clips": ["clip"], "frames": 4}
-    assert "8 bits" in results["protocol"]
-    assert {"python", "jax", "flax", "numpy", "device"} <= set(results["versions"])
-    assert [row["method"] for row in results["rows"]] == list(METHODS)
-    assert math.isinf(float(results["rows"][-1]["psnr"]))
-    assert results["rows"][0]["psnr"] == rows[0]["psnr"]
-    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+    other = blurred["per_clip"][1]
+    assert list(other) == ["name", "frames", "psnr", "ssim"]
+    assert (other["name"], other["frames"]) == ("other", 3)
+    expected = [float(f(clips[1]["blur"], clips[1]["sharp"])) for f in (psnr, ssim)]
+    assert [other["psnr"], other["ssim"]] == pytest.approx(expected, rel=1e-6)
 
 
 def test_means_are_over_frames_and_not_over_clips():
@@ -109,6 +72,8 @@ def test_means_are_over_frames_and_not_over_clips():
         for blur, sharp in zip(clip["blur"], clip["sharp"], strict=True)
     ]
     assert row["psnr"] == pytest.approx(np.mean(frames), rel=1e-6)
+    both = np.mean([frames[0], np.mean(frames[1:])])
+    assert row["over_clips"]["psnr"] == pytest.approx(both, rel=1e-6)
 
 
 def test_a_model_with_fusion_gets_the_spikes():
@@ -137,31 +102,6 @@ def test_closed_form_keeps_the_blur_where_no_spike_fell():
     restored = np.asarray(closed_form(blur, short, long))
     np.testing.assert_allclose(restored[:, :, :4], 0.4, atol=1e-7)
     np.testing.assert_allclose(restored[:, :, 4:], 0.2, atol=1e-7)
-
-
-def test_the_table_is_aligned_and_shows_the_gain():
-    rows = [
-        {"method": "blurred", "psnr": 25.0, "ssim": 0.75},
-        {"method": "closed_form", "psnr": 9.5, "ssim": 0.5},
-        {"method": "model", "psnr": 28.25, "ssim": 0.875},
-    ]
-    assert format_table(rows).splitlines() == [
-        "method       PSNR [dB]    gain    SSIM     gain",
-        "blurred          25.00          0.7500",
-        "closed_form       9.50  -15.50  0.5000  -0.2500",
-        "model            28.25   +3.25  0.8750  +0.1250",
-    ]
-
-
-def test_the_table_leaves_out_gains_that_are_not_numbers():
-    rows = [
-        {"method": "blurred", "psnr": math.inf, "ssim": 1.0},
-        {"method": "model", "psnr": math.inf, "ssim": 1.0},
-    ]
-    assert format_table(rows).splitlines()[1:] == [
-        "blurred        inf        1.0000",
-        "model          inf        1.0000  +0.0000",
-    ]
 
 
 def test_without_clips_or_sharp_frames_evaluation_is_refused():
@@ -200,16 +140,6 @@ def test_the_tiling_can_be_the_official_one():
     assert rows[-1]["psnr"] == pytest.approx(rows[0]["psnr"], rel=1e-6)
 
 
-def test_results_that_cannot_be_written_leave_the_old_file(tmp_path):
-    path = tmp_path / "results.json"
-    path.write_text("old")
-    rows = [{"method": "blurred", "psnr": 1.0, "ssim": 0.1, "per_clip": []}]
-    with pytest.raises(TypeError):
-        write_results(path, rows, config={"bad": object()}, step=1)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_moving_pixels_are_measured_alone():
     """Their error is that of a clip which holds nothing else."""
     clip = _clip(size=48)
@@ -218,7 +148,8 @@ def test_moving_pixels_are_measured_alone():
     moving[2, :, 30:] = True
     rows = evaluate(Answer(), {}, [clip | {"moving": moving}], **TILES)
     assert [set(row) for row in rows] == [
-        {"method", "psnr", "ssim", "psnr_moving", "ssim_moving", "per_clip"}
+        {"method", "psnr", "ssim", "psnr_moving", "ssim_moving"}
+        | {"over_clips", "per_clip"}
     ] * len(rows)
     levels = [
         np.round(clip[name] * 255).astype(np.float64) for name in ("blur", "sharp")
@@ -233,12 +164,11 @@ def test_moving_pixels_are_measured_alone():
     assert row["ssim_moving"] == pytest.approx(row["ssim"], abs=1e-5)
 
 
-def test_where_nothing_moves_there_is_no_number(tmp_path):
+def test_where_nothing_moves_there_is_no_number():
     still = _clip() | {"moving": np.zeros((3, 32, 32), bool)}
     rows = evaluate(Answer(), {}, [still], **TILES)
     assert {row["psnr_moving"] for row in rows} == {None}
-    assert "moving" not in format_table(rows)
-    write_results(tmp_path / "results.json", rows, config={}, step=0)
+    assert rows[0]["per_clip"][0]["ssim_moving_frames"] == 0
     moving = _clip("other", seed=1) | {"moving": np.ones((3, 32, 32), bool)}
     both, alone = (
         evaluate(Answer(), {}, clips, **TILES)[0]
@@ -247,17 +177,17 @@ def test_where_nothing_moves_there_is_no_number(tmp_path):
     assert both["psnr_moving"] == pytest.approx(alone["psnr_moving"], rel=1e-9)
 
 
-def test_the_table_shows_moving_pixels_beside_all():
-    rows = [
-        {"method": "blurred", "psnr": 25.0, "ssim": 0.75}
-        | {"psnr_moving": 20.0, "ssim_moving": 0.5},
-        {"method": "model", "psnr": 28.25, "ssim": 0.875}
-        | {"psnr_moving": 26.5, "ssim_moving": 0.75},
-    ]
-    head = "method   PSNR [dB]   gain    SSIM     gain"
-    assert format_table(rows).splitlines() == [
-        f"{head}  moving [dB]   gain    SSIM     gain",
-        "blurred      25.00         0.7500                 20.00         0.5000",
-        "model        28.25  +3.25  0.8750  +0.1250"
-        "        26.50  +6.50  0.7500  +0.2500",
-    ]
+def test_a_clip_without_sharp_frames_has_no_scores():
+    clip = {"name": "real", "blur": _clip()["blur"]}
+    tiles = TILES | {"tiling": "blended"}
+    scores = score_clip(Answer(), {}, clip, metrics=("psnr",), tiles=tiles)
+    assert (scores.name, scores.frames, scores.values) == ("real", ["0", "1", "2"], {})
+
+
+def test_a_clip_too_short_for_a_metric_is_refused_before_it_is_restored():
+    class Unused(Answer):
+        def __call__(self, blur):
+            raise AssertionError("the clip was restored")
+
+    with pytest.raises(ValueError, match=r"clip clip has 3 .* tof needs at least 6"):
+        score_clip(Unused(), {}, _clip(), metrics=("psnr", "tof"), tiles=TILES)
