@@ -2,7 +2,7 @@
 
   python launch.py --config=configs/cross_attn.py[:RECIPE] [--config.KEY=VALUE ...]
   python launch.py --config=configs/cross_attn.py --mode=restore \\
-      --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH
+      --input=VIDEO_OR_FOLDER --spikes=FILE.dat --output=PATH [--instants=COUNT]
   python launch.py --workdir=DIR --mode=restore [--then=DIR ...] [--sigma=NOISE] \\
       --input=VIDEO_OR_FOLDER --output=PATH
   python launch.py --config=configs/cross_attn.py --mode=eval|robustness|compile
@@ -180,7 +180,8 @@ def _restore(options: argparse.Namespace) -> None:
     from data_pipeline import run_data, video_files
     from vrt_spike_jax import checkpoint, restore_chain
 
-    restore_chain.check_chain(models, sigma=options.sigma)
+    asked = {"sigma": options.sigma, "instants": options.instants}
+    restore_chain.check_chain(models, **asked)
     for _, workdir in runs:
         checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
     video = video_files.VideoReader(options.input)
@@ -204,11 +205,11 @@ def _restore(options: argparse.Namespace) -> None:
         )
         for config, workdir in runs
     ]
-    rate = video.fps * restore_chain.rate_factor(models)
+    rate = video.fps * restore_chain.rate_factor(models, options.instants)
     with tqdm(desc="restoring", unit="tile") as bar:
         show = restore_chain.progress_on(bar)
         frames = restore_chain.restore_chain(
-            links, video, spikes, sigma=options.sigma, progress=show
+            links, video, spikes, **asked, progress=show
         )
         with video_files.new_video(options.output, fps=rate) as write:
             for frame in frames:
@@ -400,6 +401,8 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
         spikes = {name: settings[name] for name in names}
         spikes["matches_gain"] = spike_input.is_unmatched
         spikes["side_channels"] = spike_input.side_channels
+        spikes["takes_instant"] = config.data.instants == "random"
+        spikes["time_code"] = settings.time_code
     return create_model(
         settings.variant,
         fusion=settings.fusion,

@@ -64,6 +64,8 @@ def _deblur() -> ConfigDict:
                 "dark_confidence": False,
                 # Whether the first layer is told Blur x TFP_short / TFP_long.
                 "closed_form_input": False,
+                # Whether the encoder is told the instant, where data.instants draws it.
+                "time_code": False,
                 "dtype": "bfloat16",  # of the computation; parameters are float32
                 # Stages that the backward pass computes again: less memory, more time.
                 "remat": tuple(f"stage{i}" for i in range(1, 9)),
@@ -80,6 +82,9 @@ def _deblur() -> ConfigDict:
                 "num_frames": 6,  # frames of a training clip
                 "crop_size": 256,  # RGB pixels, height and width
                 "batch_size": 8,  # clips a step, over all devices
+                # Sharp frames to restore: those of the middle of each exposure, or
+                # random ones of the sharp_instants: docs/latent_instants.md.
+                "instants": "middle",
                 "jitter": {  # what training varies beside window, crop and flips
                     "time_reversal": False,  # half of the clips run backwards
                     # Lowest and highest factor of the spike camera's, at least 1.

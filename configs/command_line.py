@@ -26,6 +26,7 @@ _RESTORE = {
     "spike_trust_size": "true where height and width are right though the pictures "
     "look as if they were swapped",
     "exposure": "FIRST,LENGTH,PERIOD of the exposures, in spike frames",
+    "instants": "sharp frames to write of each blurred one, evenly in its exposure",
     "sigma": "noise level for denoising: standard deviation, 0 to 255 is white",
     "then": "work directory of the model that follows; may be given again",
 }
@@ -194,6 +195,7 @@ def _check_restore(options: argparse.Namespace) -> None:
         raise ValueError(f"--{given[0]} describes --spikes, which is missing.")
     options.spike_height = _whole(options.spike_height, "spike_height")
     options.spike_width = _whole(options.spike_width, "spike_width")
+    options.instants = _whole(options.instants, "instants", of="sharp frames")
     for name in ("spike_flip", "spike_trust_size"):
         setattr(options, name, _flag(getattr(options, name), name))
     options.exposure = _exposure(options.exposure)
@@ -247,11 +249,11 @@ def _unknown(what: str, value: str, known: Sequence[str]) -> str:
     )
 
 
-def _whole(text: str | None, name: str) -> int | None:
+def _whole(text: str | None, name: str, of: str = "spike pixels") -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"--{name}={text} is not a number of spike pixels.")
+        raise ValueError(f"--{name}={text} is not a number of {of}.")
     return int(text)
 
 

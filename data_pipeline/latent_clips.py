@@ -1,4 +1,4 @@
-"""Whole clips for evaluation with several sharp instants of each exposure."""
+"""Whole clips for evaluation at several sharp instants of each exposure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline import latent_instants
+from data_pipeline.motion_mask import moving_pixels
 from data_pipeline.pipeline import TestClips
 from data_pipeline.records import Record, unpack_spikes
 from data_pipeline.representations import tfp
@@ -13,7 +14,7 @@ from data_pipeline.spike_input import SpikeInput
 
 
 class LatentClips(TestClips):
-    """As TestClips, and each clip also holds its first, middle and last instants."""
+    """As TestClips, of the middle, and beside it of the first and last instants."""
 
     def __init__(
         self,
@@ -33,11 +34,11 @@ class LatentClips(TestClips):
         _check(records[0], tfp_short_window)
 
     def __getitem__(self, index: Any) -> Any:
-        """Adds to a clip 'latent': of each of these instants, in this order, a mapping.
+        """Adds to a clip 'latent': of these two instants a mapping each.
 
-        It holds 'name', 'instant' (T,) float32 in [-1, 1] relative to the exposure,
-        'sharp' (T, H, W, 3) float32 in [0, 1] and 'tfp_short' (T, h, w), the light
-        around the instant.
+        It holds 'at', 'first' or 'last'; 'instant' (T,) float32 in [-1, 1] relative to
+        the exposure; and of the instant 'sharp', 'tfp_short' and 'moving', as those of
+        the middle.
 
         Raises:
             ValueError: as TestClips; or a clip has one sharp frame of each exposure, or
@@ -48,19 +49,19 @@ class LatentClips(TestClips):
         _check(record, self._tfp_short_window)
         width = record["blur"].shape[2] // int(record["spike_scale"])
         spikes = unpack_spikes(record["spikes"], width)
-        last = latent_instants.count_instants(record) - 1
-        numbers = {"first": 0, "middle": last // 2, "last": last}
         relative = latent_instants.relative_instants(record)
+        numbers = {"first": 0, "last": relative.shape[1] - 1}
         clip["latent"] = []
         for name, number in numbers.items():
             sharp, times = latent_instants.nth_sharp(record, number)
             short = [tfp(spikes, int(at), self._tfp_short_window) for at in times]
             clip["latent"].append(
                 {
-                    "name": name,
+                    "at": name,
                     "instant": relative[:, number],
                     "sharp": sharp.astype(np.float32) / np.float32(255),
                     "tfp_short": np.stack(short),
+                    "moving": moving_pixels(sharp, times, record["exposure"]),
                 }
             )
         return clip

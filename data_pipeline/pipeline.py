@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline import augment
+from data_pipeline import augment, latent_instants
 from data_pipeline import jitter as jitters
 from data_pipeline.evaluated_clips import MissingSharpError
 from data_pipeline.graph_samples import GraphSampler
@@ -51,6 +51,7 @@ def train_batches(
     seed: int,
     start_step: int,
     jitter: Jitter = _NONE,
+    instants: str = "middle",
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
@@ -70,20 +71,25 @@ def train_batches(
         seed: of the order and of the augmentation.
         start_step: batches to leave out, at no cost.
         jitter: what else is varied.
+        instants: which of the sharp frames of an exposure are the target, a name in
+            `latent_instants.INSTANTS`.
         process_index: of this process.
         process_count: processes that share each global batch.
 
     Yields:
-        'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, C, h, w); all
-        float32.
+        'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, C, h, w), and for
+        instants='random' also 'instant' (B, T) that sharp shows, in [-1, 1] relative to
+        the exposure; all float32.
 
     Raises:
         ValueError: a clip is too short, too small or without sharp frames, the splits
             have fewer clips than a global batch, the data sets differ in their spike
-            scale, or an argument is out of its range.
+            scale, an argument is out of its range, or instants are to be drawn and a
+            clip has one sharp frame of each exposure.
         FileNotFoundError: there is no data set in a directory.
     """
     _leave_accelerators_alone()
+    latent_instants.check_instants(instants)
     schedule = Schedule([weight for _, weight in weighted_sets(data)])
     records = JoinedRecords(data, "train")
     _check_batching(len(records), batch_size, process_index, process_count)
@@ -93,6 +99,8 @@ def train_batches(
     check_spike_scale(records.sets)
     for _, clips in records.sets:
         _check_clip(clips[0], spike_input, num_frames=num_frames, crop_size=crop_size)
+        if instants == "random":
+            latent_instants.check_several(clips[0])
     sampler = Sampler(
         records,
         num_frames=num_frames,
@@ -100,6 +108,7 @@ def train_batches(
         spike_input=spike_input,
         seed=seed,
         jitter=jitter,
+        instants=instants,
     )
     first = start_step * batch_size * process_count + process_index
     dataset = schedule.order(

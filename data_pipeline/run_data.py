@@ -8,6 +8,7 @@ from typing import Any
 from data_pipeline import pipeline, spike_statistics
 from data_pipeline.evaluated_clips import EvaluatedClips
 from data_pipeline.exposure import MARGIN, exposure_windows
+from data_pipeline.latent_clips import LatentClips
 from data_pipeline.mixing import (
     Data,
     JoinedRecords,
@@ -120,6 +121,7 @@ def train_batches(
         seed=config.seed,
         start_step=start_step,
         jitter=pipeline.Jitter(**settings.jitter),
+        instants=settings.instants,
         process_index=process_index,
         process_count=process_count,
     )
@@ -128,12 +130,14 @@ def train_batches(
 def held_out_clips(
     config: Any, spike_input: SpikeInput, data: Data
 ) -> pipeline.TestClips:
-    """Opens the clips that a run is evaluated on."""
-    return pipeline.test_clips(
-        data,
-        spike_input=spike_input,
-        tfp_short_window=config.eval.tfp_short_window,
-    )
+    """Opens the clips that a run is evaluated on, with instants where it draws them."""
+    options = {
+        "spike_input": spike_input,
+        "tfp_short_window": config.eval.tfp_short_window,
+    }
+    if config.data.instants == "random":
+        return LatentClips(JoinedRecords(data, "test"), **options)
+    return pipeline.test_clips(data, **options)
 
 
 def evaluated_clips(config: Any, spike_input: SpikeInput, data: Data) -> EvaluatedClips:

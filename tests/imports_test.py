@@ -61,6 +61,7 @@ LAYERS = (
         "official_tiling",
         "frame_source",
         "restorer",
+        "instants",
         "clip_restorer",
         "clip_streams",
         "video_gain",

@@ -40,7 +40,7 @@ def around_instant(
       instant: relative, from -1, the start of the exposure, over 0, its middle, to 1.
     """
     parts = light.shape[2]
-    place = jnp.arange(parts) + instant[..., None] * (parts / 2)
+    place = jnp.arange(parts)[None, None] + instant[..., None] * (parts / 2)
     low = jnp.floor(place)
     share = (place - low)[..., None, None].astype(light.dtype)
     take = jax.vmap(jax.vmap(lambda x, at: x[_mirrored(at, parts)]))
@@ -69,7 +69,7 @@ class TimeCode(nn.Module):
         """Returns what to add to features that are to know the instant."""
         precise = jnp.promote_types(self.dtype, jnp.float32)
         turns = jnp.asarray(np.pi / 2 * 2.0 ** np.arange(_WAVES), precise)
-        angle = instant.astype(precise)[..., None] * turns
+        angle = instant.astype(precise)[..., None] * turns[None, None]
         waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         zeros = nn.initializers.zeros

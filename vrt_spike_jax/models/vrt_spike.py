@@ -14,6 +14,7 @@ from vrt_spike_jax.models.alignment import FlowPair
 from vrt_spike_jax.models.closed_form import ClosedFormInput, confidence
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.guided_alignment import ALIGNMENTS, GuidedAlignment
+from vrt_spike_jax.models.latent_instant import around_instant
 from vrt_spike_jax.models.spike_encoder import (
     SpikeEncoder3D,
     match_gain,
@@ -52,8 +53,11 @@ class VRTSpike(nn.Module):
     the first features are told the closed form of deblurring; the spikes must then be
     light, or rates whose gain is matched here, in equal parts of the exposure.
     `alignment`: what aligns neighbouring frames, a name in ALIGNMENTS; for 'spikes',
-    `vrt` has no SpyNet. `alignment_features`: width of the alignment by spikes. The
-    other fields are those of SpikeEncoder3D and the fusion.
+    `vrt` has no SpyNet. `alignment_features`: width of the alignment by spikes.
+    `takes_instant`: the model can be asked for any instant of the exposures, and the
+    window of the spikes moves with it; they must be in equal parts of the exposure.
+    `time_code`: the encoder is told the instant as well. The other fields are those of
+    SpikeEncoder3D and the fusion.
     The parameters of `vrt` stand under that name, exactly as VRT names them.
     """
 
@@ -72,6 +76,8 @@ class VRTSpike(nn.Module):
     closed_form_input: bool = False
     alignment: str = "spynet"
     alignment_features: int = 32
+    takes_instant: bool = False
+    time_code: bool = False
 
     takes_spikes = True
 
@@ -99,6 +105,12 @@ class VRTSpike(nn.Module):
         if self.closed_form_input:
             self.closed_form = ClosedFormInput(self.vrt.embed_dims[0], **precision)
         self._setup_alignment()
+        if self.time_code and (self.fusion == "none" or not self.takes_instant):
+            raise ValueError(
+                "time_code=True tells the spike encoder the instant, so it needs a "
+                f"fusion and takes_instant=True; got fusion={self.fusion!r} and "
+                f"takes_instant={self.takes_instant}."
+            )
         if self.fusion == "none":
             return
         first, second, third, fourth = self.vrt.embed_dims[: len(SCALES)]
@@ -130,6 +142,7 @@ class VRTSpike(nn.Module):
         train: bool = False,
         *,
         spike_gain: Float[Array, " b"] | None = None,
+        instant: Float[Array, "b t"] | None = None,
     ) -> Float[Array, "b t2 H2 W2 3"]:
         """Restores a clip.
 
@@ -142,13 +155,17 @@ class VRTSpike(nn.Module):
           train: whether stochastic depth is on (needs the `dropout` generator).
           spike_gain: turns rates into light; by default `match_gain` of this clip.
             Only for a model that matches the gain.
+          instant: that the sharp frames are to show, relative to the exposure of each:
+            -1 at its start, 0 in its middle, 1 at its end; by default the middle. Only
+            for a model that takes an instant.
 
         Returns:
           The sharp frames, as VRT gives them: not clipped to [0, 1].
 
         Raises:
           ValueError: shapes do not fit each other, or the windows of the model, or a
-            gain is given to a model that matches none.
+            gain is given to a model that matches none, or an instant to one that takes
+            none.
         """
         scale = spike_scale_of(spikes.shape, blur.shape)
         rates, side = self._split(spikes)
@@ -162,15 +179,31 @@ class VRTSpike(nn.Module):
                 "spike_gain was given to a model with matches_gain=False, which takes "
                 "the spikes as they come; leave it out."
             )
+        exposure = None  # its light, where that around the instant is another
+        if self.takes_instant:
+            if instant is None:
+                instant = jnp.zeros(blur.shape[:2], jnp.float32)
+            exposure, light = light, around_instant(light, instant)
+        elif instant is not None:
+            raise ValueError(
+                "an instant was given to a model that restores the middle of each "
+                "exposure; leave it out, or train with data.instants=random."
+            )
         features: list[Array] = []
         if self.fusion != "none":
-            features = self.spike_encoder(light, spike_scale=scale, side=side)
+            features = self.spike_encoder(
+                light,
+                spike_scale=scale,
+                side=side,
+                mean=None if exposure is None else exposure.mean(2),
+                instant=instant if self.time_code else None,
+            )
         # A sensor that reports nothing says nothing: such a frame is left to VRT.
         silent = jnp.all(rates == 0, axis=(2, 3, 4))[:, :, None, None, None]
 
         def fuse(place: str, x: Array) -> Array:
             if place == INPUT_PLACE and self.closed_form_input:
-                told: Array = self.closed_form(blur[..., :3], light)
+                told: Array = self.closed_form(blur[..., :3], light, exposure)
                 return x + told.astype(x.dtype)
             if self.fusion == "none" or place not in self.fusions:
                 return x
