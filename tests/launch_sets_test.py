@@ -12,6 +12,7 @@ import pytest
 
 import launch
 from data_pipeline import prepare
+from data_pipeline.spike_deblur import manifest_checksum
 
 ROOT = Path(__file__).resolve().parents[1]
 CROSS = f"{ROOT}/configs/cross_attn.py"
@@ -42,19 +43,17 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> str:
     return prepared(tmp_path_factory.mktemp("coarse"), spike_scale=2)
 
 
-def test_a_run_trains_and_is_evaluated_on_both_sets(
-    sets: tuple[str, str], tmp_path: Path
-) -> None:
+def run(folder: Path, *arguments: str) -> str:
+    """What a command printed that must succeed."""
     process = subprocess.run(
         [
             sys.executable,
             str(ROOT / "launch.py"),
-            f"--config={CROSS}:smoke",
-            f"--workdir={tmp_path}/run",
-            f"--config.data.dir={tmp_path}/embedded",
-            f"--config.data.sets=(({sets[0]!r}, 2), ({sets[1]!r}, 1.0))",
+            f"--workdir={folder}/run",
+            f"--config.data.dir={folder}/embedded",
+            *arguments,
         ],
-        cwd=tmp_path,
+        cwd=folder,
         # The same programs, compiled in half the time.
         env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         stdout=subprocess.PIPE,
@@ -64,11 +63,38 @@ def test_a_run_trains_and_is_evaluated_on_both_sets(
         check=False,
     )
     assert process.returncode == 0, process.stdout
+    return process.stdout
+
+
+def test_a_run_trains_and_is_evaluated_on_both_sets_and_on_another(
+    sets: tuple[str, str], tmp_path: Path
+) -> None:
+    chosen = f"--config.data.sets=(({sets[0]!r}, 2), ({sets[1]!r}, 1.0))"
+    run(tmp_path, f"--config={CROSS}:smoke", chosen)
     assert not (tmp_path / "embedded").exists()  # what is not taken is not built
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     labels = [name.split("/")[0] for name in results["data"]["clips"]]
     assert labels == [Path(directory).parent.name for directory in sets]
     assert {row["method"] for row in results["rows"]} >= {"blurred", "model"}
+    assert [found["directory"] for found in results["data"]["sets"]] == list(sets)
+
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    metrics = "--config.eval.metrics=('psnr','ssim','edge_psnr')"
+    output = run(tmp_path, "--mode=eval", f"--data={sets[1]}", "--step=4", metrics)
+    assert "edge PSNR" in output
+    folder = tmp_path / "run" / "eval" / Path(sets[1]).parent.name
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "clips.csv",
+        "frames.csv",
+        "results.json",
+    ]
+    found = json.loads((folder / "results.json").read_text())
+    assert found["step"] == 4
+    assert found["data"]["sets"] == [
+        {"directory": sets[1], "manifest_checksum": manifest_checksum(sets[1])}
+    ]
+    assert len(found["data"]["clips"]) == 1
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -7,7 +7,12 @@ import optax
 import pytest
 
 from vrt_spike_jax import sharding
-from vrt_spike_jax.checkpoint import Checkpoints, newest_step, restore_params
+from vrt_spike_jax.checkpoint import (
+    Checkpoints,
+    chosen_step,
+    newest_step,
+    restore_params,
+)
 from vrt_spike_jax.train_state import TrainState
 
 
@@ -46,6 +51,19 @@ def test_parameters_alone_return(tmp_path):
     assert newest_step(tmp_path) == 5
     params = restore_params(tmp_path, jax.eval_shape(lambda: state_of(0).params))
     jax.tree.map(np.testing.assert_array_equal, params, state_of(5).params)
+
+
+def test_an_older_step_can_be_chosen(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (4, 6):
+            checkpoints.save(state_of(step), step=step, position=step)
+    assert chosen_step(tmp_path, None) == 6
+    assert chosen_step(tmp_path, 4) == 4
+    abstract = jax.eval_shape(lambda: state_of(0).params)
+    params = restore_params(tmp_path, abstract, step=4)
+    jax.tree.map(np.testing.assert_array_equal, params, state_of(4).params)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 5 .* 4, 6\."):
+        restore_params(tmp_path, abstract, step=5)
 
 
 def test_half_written_checkpoint_is_passed_over_and_removed(tmp_path):
