@@ -240,6 +240,7 @@ def _write(
     print(format_table(rows))
     if without:
         print(f"{len(without)} of {len(clips)} clips have no sharp frames: left out")
+    print(f"{folder}/results.json, clips.csv and frames.csv are written")
     return rows
 
 
