@@ -86,6 +86,7 @@ def _train(options: argparse.Namespace) -> None:
 
     from data_pipeline import run_data
     from vrt_spike_jax import train
+    from vrt_spike_jax.losses.table import batch_fields
 
     data = _data(config)
     if jax.process_index() == 0:
@@ -104,6 +105,7 @@ def _train(options: argparse.Namespace) -> None:
             spike_input,
             data,
             start_step=start_step,
+            loss_fields=batch_fields(config.loss),
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -356,12 +358,13 @@ def _check(config: Any, *, for_training: bool) -> None:
 def _check_training(config: Any) -> None:
     """What a training needs, before the data set is built for it."""
     from data_pipeline import run_data
-    from vrt_spike_jax import compile_check
+    from vrt_spike_jax import compile_check, loss_networks
     from vrt_spike_jax.optimizer import label_parameters
 
     compile_check.require_trainable(_model(config), config.model.variant)
     label_parameters(_abstract_params(config), config.optimizer.groups)
     run_data.check_exposures(config, _spike_input(config))
+    loss_networks.require_files(config.loss)
 
 
 def _abstract_params(config: Any) -> Any:

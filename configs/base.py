@@ -139,7 +139,42 @@ def _deblur() -> ConfigDict:
                     "cfa": "none",  # colour filters of the spikes: none, rggb, ...
                 },
             },
-            "loss": {"epsilon": 1e-3},  # of Charbonnier, in units of the white level
+            # Each counts `weight` times, from `start_step` on: docs/losses.md.
+            "loss": {
+                # epsilon in units of white: from there down, it is quadratic.
+                "charbonnier": {"weight": 1.0, "start_step": 0, "epsilon": 1e-3},
+                "l1": {"weight": 0.0, "start_step": 0},
+                "perceptual": {
+                    "weight": 0.0,
+                    "start_step": 0,
+                    "path": "",  # of torchvision's VGG-19, vgg19-dcbb9e9d.pth
+                    "layers": (  # and what the distance of their features weighs
+                        ("conv1_2", 0.1),
+                        ("conv2_2", 0.1),
+                        ("conv3_4", 1.0),
+                        ("conv4_4", 1.0),
+                        ("conv5_4", 1.0),
+                    ),
+                },
+                "ms_ssim": {"weight": 0.0, "start_step": 0},
+                # relative: to what the sharp frames change along their motion.
+                "temporal": {"weight": 0.0, "start_step": 0, "relative": True},
+                "tof": {"weight": 0.0, "start_step": 0},
+                # boost: what the highest frequency weighs more than the mean's 1.
+                "frequency": {"weight": 0.0, "start_step": 0, "boost": 1.0},
+                "focal_frequency": {
+                    "weight": 0.0,
+                    "start_step": 0,
+                    "alpha": 1.0,  # how far hard frequencies are preferred
+                    "boost": 0.0,
+                },
+                "reblur": {"weight": 0.0, "start_step": 0},
+                "spike_rate": {"weight": 0.0, "start_step": 0},
+                "sobel": {"weight": 0.0, "start_step": 0},
+                "laplacian": {"weight": 0.0, "start_step": 0},
+                # Spike frames around the sharp instant, of reblur and spike_rate.
+                "tfp_window": 25,
+            },
             "optimizer": {
                 "learning_rate": 4e-4,  # at the peak of the schedule
                 "warmup_steps": 1000,  # steps of linear rise to the peak

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from configs.check_data import check_data
+from configs.check_loss import check_loss
 from configs.require import at, choice, require
 
 DTYPES = ("float32", "bfloat16")
@@ -61,7 +62,6 @@ _AT_LEAST = {
 }
 _ABOVE_ZERO = (
     "data.spikes.time_surface.tau",
-    "loss.epsilon",
     "optimizer.learning_rate",
     "optimizer.grad_clip_norm",
     "data.embedded.threshold",
@@ -118,6 +118,7 @@ def check(
         require(value < 2**32, f"{key} is {value}; it must be below {2**32}")
     _check_spike_options(config.model, config.data.spikes)
     check_data(config, smallest_size)
+    check_loss(config)
     _check_optimizer(config.optimizer, config.train.steps)
     exposure = None if config.data.sets else config.data.embedded.exposure
     _check_evaluation(config.eval, smallest_size, exposure)

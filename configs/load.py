@@ -72,6 +72,7 @@ _NO_RUNS = (
     "base.py",
     "check.py",
     "check_data.py",
+    "check_loss.py",
     "command_line.py",
     "eval_options.py",
     "load.py",

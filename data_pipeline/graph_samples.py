@@ -50,11 +50,12 @@ class GraphSampler:
         """
         inputs = [index, position, draws, jitter_draws]
         make = self._normalised_grids if self._is_binned() else self._represented
-        blur, sharp, spikes, instant = make(inputs)
+        blur, sharp, spikes, instant, *fields = make(inputs)
         sample = {"blur": blur, "sharp": sharp, "spikes": spikes}
         if self._sampler.draws_instants:
             sample["instant"] = tf.ensure_shape(instant, blur.shape[:1])
-        return sample
+        names = self._sampler.loss_fields.names
+        return sample | dict(zip(names, fields, strict=True))
 
     def _is_binned(self) -> bool:
         made = self._spike_input
@@ -62,9 +63,9 @@ class GraphSampler:
 
     def _normalised_grids(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         made, sampler = self._spike_input, self._sampler
-        kinds = [*[tf.float32] * 5, tf.bool]
+        kinds = [*[tf.float32] * 5, tf.bool, *self._field_kinds()]
         load = self._loader(self._bin)
-        blur, sharp, instant, grids, light, is_linear = tf.numpy_function(
+        blur, sharp, instant, grids, light, is_linear, *fields = tf.numpy_function(
             load, inputs, kinds
         )
         blur.set_shape(sampler.frames_shape)
@@ -76,14 +77,15 @@ class GraphSampler:
             sharp,
             graph_spike_input.normalise(made, grids, light=light[:, 0], blur=space),
             instant,
+            *fields,
         ]
 
     def _represented(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         made, sampler = self._spike_input, self._sampler
         kinds = [tf.float32, tf.float32, tf.float32, tf.uint8, tf.float64]
-        kinds += [tf.float32, tf.bool, tf.bool]
+        kinds += [tf.float32, tf.bool, tf.bool, *self._field_kinds()]
         load = self._loader(self._unpack)
-        blur, sharp, instant, spikes, exposure, dark, hot, is_linear = (
+        blur, sharp, instant, spikes, exposure, dark, hot, is_linear, *fields = (
             tf.numpy_function(load, inputs, kinds)
         )
         blur.set_shape(sampler.frames_shape)
@@ -101,7 +103,10 @@ class GraphSampler:
             maps=NoiseMaps(dark, tf.ones_like(dark), hot),
             dropout_seed=tf.random.fold_in(key, _DROPOUT_STREAM),
         )
-        return [blur, sharp, channels, instant]
+        return [blur, sharp, channels, instant, *fields]
+
+    def _field_kinds(self) -> list[Any]:
+        return [tf.float32] * len(self._sampler.loss_fields.names)
 
     def _loader(
         self, load: Callable[[int, Cut], list[np.ndarray]]
@@ -123,7 +128,8 @@ class GraphSampler:
                 sampler.fill_frames(cut, *frames)
                 is_linear = np.array(record["transfer"] == "linear")
                 instant = np.ascontiguousarray(cut.instant)
-                return [*frames, instant, *load(int(index), cut), is_linear]
+                fields = sampler.loss_fields.of_sample(record, cut)
+                return [*frames, instant, *load(int(index), cut), is_linear, *fields]
             except Exception as error:
                 sampler.failures.append(error)
                 raise

@@ -12,6 +12,7 @@ from data_pipeline import jitter as jitters
 from data_pipeline.evaluated_clips import MissingSharpError
 from data_pipeline.graph_samples import GraphSampler
 from data_pipeline.jitter import Jitter
+from data_pipeline.loss_fields import LossFields
 from data_pipeline.mixing import (
     Data,
     JoinedRecords,
@@ -38,6 +39,7 @@ __all__ = [
 Batch = dict[str, np.ndarray]
 
 _NONE = Jitter()
+_NO_FIELDS = LossFields()
 _READERS = 2  # batches made at a time; training needs the other cores
 
 
@@ -52,6 +54,7 @@ def train_batches(
     start_step: int,
     jitter: Jitter = _NONE,
     instants: str = "middle",
+    loss_fields: LossFields = _NO_FIELDS,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
@@ -73,13 +76,14 @@ def train_batches(
         jitter: what else is varied.
         instants: which of the sharp frames of an exposure are the target, a name in
             `latent_instants.INSTANTS`.
+        loss_fields: what losses need beside, such as flow.
         process_index: of this process.
         process_count: processes that share each global batch.
 
     Yields:
         'blur' and 'sharp' (B, T, H, W, 3) in [0, 1], 'spikes' (B, T, C, h, w), and for
         instants='random' also 'instant' (B, T) that sharp shows, in [-1, 1] relative to
-        the exposure; all float32.
+        the exposure, and the loss_fields; all float32.
 
     Raises:
         ValueError: a clip is too short, too small or without sharp frames, the splits
@@ -109,6 +113,7 @@ def train_batches(
         seed=seed,
         jitter=jitter,
         instants=instants,
+        loss_fields=loss_fields,
     )
     first = start_step * batch_size * process_count + process_index
     dataset = schedule.order(

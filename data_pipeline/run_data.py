@@ -1,7 +1,7 @@
 """The data of a run, as its configuration asks for it: batches, clips, a recording."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from data_pipeline import pipeline, spike_statistics
 from data_pipeline.evaluated_clips import EvaluatedClips
 from data_pipeline.exposure import MARGIN, exposure_windows
 from data_pipeline.latent_clips import LatentClips
+from data_pipeline.loss_fields import LossFields
 from data_pipeline.mixing import (
     Data,
     JoinedRecords,
@@ -107,10 +108,14 @@ def train_batches(
     data: Data,
     *,
     start_step: int,
+    loss_fields: Sequence[str] = (),
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[pipeline.Batch]:
-    """Yields a process's part of every training batch from `start_step` on."""
+    """Yields a process's part of every training batch from `start_step` on.
+
+    They hold also the `loss_fields`, names in `loss_fields.FIELDS`.
+    """
     settings = config.data
     return pipeline.train_batches(
         data,
@@ -122,6 +127,7 @@ def train_batches(
         start_step=start_step,
         jitter=pipeline.Jitter(**settings.jitter),
         instants=settings.instants,
+        loss_fields=LossFields(tuple(loss_fields), config.loss.tfp_window),
         process_index=process_index,
         process_count=process_count,
     )

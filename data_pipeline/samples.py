@@ -18,6 +18,7 @@ from data_pipeline import augment, latent_instants
 from data_pipeline import jitter as jitters
 from data_pipeline.buffers import BufferPool
 from data_pipeline.jitter import Jitter
+from data_pipeline.loss_fields import LossFields
 from data_pipeline.orientation import Orientation, orient_frames, unpack_oriented
 from data_pipeline.records import Record
 from data_pipeline.representations import Binning
@@ -27,6 +28,7 @@ from data_pipeline.voxel_tables import fill_from_packed, fill_voxel_grids
 
 # The float32 in [0, 1] of each 8-bit level.
 _LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255))[None]
+_NO_FIELDS = LossFields()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +93,16 @@ class Sampler:
         seed: int,
         jitter: Jitter,
         instants: str = "middle",
+        loss_fields: LossFields = _NO_FIELDS,
     ) -> None:
-        """Takes the records, what a sample is, and what is varied."""
+        """Takes the records, what a sample is, what is varied and what losses need."""
         self.records = records
         self._num_frames, self._crop_size = num_frames, crop_size
         self._spike_input = spike_input
         self._seed = seed
         self._jitter = jitter
         self.draws_instants = instants == "random"
+        self.loss_fields = loss_fields
         self._spike_size = crop_size // int(records[0]["spike_scale"])
         self._buffers = BufferPool()
         self.failures: list[Exception] = []  # TensorFlow would bury them in its trace
@@ -128,6 +132,7 @@ class Sampler:
             jitter_draws: (B, jitter.NUM_DRAWS).
         """
         names = ("blur", "sharp", "spikes", *["instant"] * self.draws_instants)
+        names += self.loss_fields.names
         arrays = tf.numpy_function(
             self._load,
             [indices, positions, draws, jitter_draws],
@@ -150,32 +155,24 @@ class Sampler:
         ]
         if self.draws_instants:
             batch.append(np.empty((count, self._num_frames), np.float32))
+        fields = []
         try:
             for number, index in enumerate(indices):
                 sample = [array[number] for array in batch]
-                self._fill(
-                    sample,
-                    self.records[index],
-                    int(positions[number]),
-                    draws[number],
-                    jitter_draws[number],
+                record = self.records[index]
+                cut = self.cut(
+                    record, int(positions[number]), draws[number], jitter_draws[number]
                 )
+                self._fill(sample, cut)
+                fields.append(self.loss_fields.of_sample(record, cut))
         except Exception as error:
             self.failures.append(error)
             raise
-        return batch
+        return batch + [np.stack(arrays) for arrays in zip(*fields, strict=True)]
 
-    def _fill(
-        self,
-        sample: Sequence[np.ndarray],
-        record: Record,
-        position: int,
-        draws: np.ndarray,
-        jitter_draws: np.ndarray,
-    ) -> None:
+    def _fill(self, sample: Sequence[np.ndarray], cut: Cut) -> None:
         """Writes blur, sharp, spikes and, where it is drawn, instant of one sample."""
         blur, sharp, grids, *instant = sample
-        cut = self.cut(record, position, draws, jitter_draws)
         self.fill_frames(cut, blur, sharp)
         # Here spikes become what the model sees.
         cut.fill_grids(grids, binning=self._spike_input.options.get("binning", "hard"))

@@ -56,6 +56,7 @@ LAYERS = (
     {
         "official_files",
         "feature_files",
+        "loss_networks",
         "pretrained",
         "tiles",
         "official_tiling",

@@ -21,6 +21,8 @@ from flax import traverse_util
 from jaxtyping import Array, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
+from vrt_spike_jax.loss_networks import abstract_networks
+from vrt_spike_jax.losses.table import field_shapes
 from vrt_spike_jax.train import prepare_run
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -176,11 +178,15 @@ def train_program(
     batch = _abstract_clip(shape, 3, spike_shape)
     if getattr(model, "takes_instant", False):
         batch["instant"] = jax.ShapeDtypeStruct(shape[:2], jnp.float32)
+    fields = field_shapes(config.loss, shape[1:], spike_shape.spike_scale)
+    for name, own in fields.items():
+        batch[name] = jax.ShapeDtypeStruct((shape[0], *own), jnp.float32)
+    networks = abstract_networks(config.loss)
 
     def lower(model: nn.Module) -> jax.stages.Lowered:
         run = prepare_run(config, model, spike_shape)
         step: Any = run.train_step  # jitted
-        return step.lower(run.abstract, batch)
+        return step.lower(run.abstract, batch, *([networks] if networks else []))
 
     return Program(
         name="training step",

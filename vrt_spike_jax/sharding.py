@@ -73,6 +73,14 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     }
 
 
+def put_replicated(tree: Any, mesh: Mesh) -> Any:
+    """Moves arrays that all processes have alike to every device, whole."""
+    sharding = replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
+
+
 def to_host(tree: Any) -> Any:
     """Whole arrays in the memory of each process; every process must call it."""
     if jax.process_count() > 1:

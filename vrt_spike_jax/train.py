@@ -13,6 +13,8 @@ from jax.sharding import Mesh
 from vrt_spike_jax import evaluation_run, report, sharding
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax.checkpoint import Checkpoints
+from vrt_spike_jax.loss_networks import load_networks
+from vrt_spike_jax.losses.table import network_names
 from vrt_spike_jax.restore import restore_video
 from vrt_spike_jax.train_log import MetricWriter, TrainLog
 from vrt_spike_jax.train_state import (
@@ -136,11 +138,11 @@ def prepare_run(config: Any, model: nn.Module, spike_shape: SpikeShape) -> Run:
         labels,
         schedule,
         seed=config.seed,
-        epsilon=config.loss.epsilon,
+        loss=config.loss.to_dict(),
     )
-    return Run(
-        model, mesh, labels, abstract, create, compile_on(train_step, abstract, mesh)
-    )
+    takes_networks = bool(network_names(config.loss))
+    compiled = compile_on(train_step, abstract, mesh, takes_networks=takes_networks)
+    return Run(model, mesh, labels, abstract, create, compiled)
 
 
 def _train(
@@ -158,6 +160,8 @@ def _train(
     """Runs the steps from `position` to the last; the batch of step n is batch n."""
     settings = config.train
     pending = None
+    loaded = load_networks(config.loss)
+    networks = [sharding.put_replicated(loaded, run.mesh)] if loaded else []
     if jax.process_index() == 0:
         print("compiling the training step, which takes a while ...", flush=True)
     with TrainLog(
@@ -170,7 +174,7 @@ def _train(
     ) as log:
         for step in range(position + 1, settings.steps + 1):
             batch = sharding.put_batch(next(batches), run.mesh)
-            state, metrics = run.train_step(state, batch)
+            state, metrics = run.train_step(state, batch, *networks)
             # Reading a step's metrics waits for it, and the step after it runs already.
             if pending is not None:
                 log.record(*pending)

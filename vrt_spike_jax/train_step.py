@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
-from vrt_spike_jax.losses.charbonnier import charbonnier
+from vrt_spike_jax.losses.total import total_loss
 from vrt_spike_jax.train_state import TrainState
 
 Batch = Mapping[str, Array]
+Networks = Mapping[str, PyTree]
 Metrics = dict[str, Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+_NONE: Networks = {}
 
 
 def make_train_step(
@@ -27,17 +29,29 @@ def make_train_step(
     schedule: optax.Schedule,
     *,
     seed: int,
-    epsilon: float,
+    loss: Mapping[str, Any],
 ) -> TrainStep:
-    """Builds `train_step(state, batch) -> (state, metrics)`, to be jitted.
+    """Builds `train_step(state, batch[, networks]) -> (state, metrics)`, to be jitted.
 
-    The batch holds `blur` and `sharp`, (B,T,H,W,3) in [0,1], and, for a model that
-    takes them, `spikes` (B,T,K,h,w) and `instant` (B,T) that `sharp` shows. Metrics are
-    scalars: loss, psnr (dB, mean over clips), grad_norm (before clipping) and
+    The batch holds `blur` and `sharp`, (B,T,H,W,3) in [0,1], for a model that takes
+    them `spikes` (B,T,K,h,w) and `instant` (B,T) that `sharp` shows, and the
+    `batch_fields` of the losses. Networks are the parameters that the losses take
+    beside, `network_names`. Metrics are scalars: loss, loss/NAME for each one with a
+    weight, unweighted, psnr (dB, mean over clips), grad_norm (before clipping) and
     learning_rate.
+
+    Args:
+      model: VRT or VRTSpike.
+      optimizer: of the trained parameters.
+      labels: group of each parameter.
+      schedule: learning rate by step, for the metrics.
+      seed: of the dropout.
+      loss: the loss section of a configuration.
     """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, batch: Batch, networks: Networks = _NONE
+    ) -> tuple[TrainState, Metrics]:
         # All randomness of a step follows from its number, so a resumed run repeats it.
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         trained, frozen = optimizers.split_params(state.params, labels)
@@ -48,18 +62,22 @@ def make_train_step(
 
         def loss_of(
             trained: optimizers.NamedParams,
-        ) -> tuple[Float[Array, ""], Float[Array, "b t h w c"]]:
+        ) -> tuple[Float[Array, ""], tuple[Float[Array, "b t h w c"], Metrics]]:
             params = optimizers.merge_params(trained, frozen)
             restored: Any = model.apply(
                 {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
             )
-            return charbonnier(restored, batch["sharp"], epsilon=epsilon), restored
+            total, parts = total_loss(restored, {**batch, **networks}, loss, state.step)
+            return total, (restored, parts)
 
-        (loss, restored), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        (total, (restored, parts)), gradients = jax.value_and_grad(
+            loss_of, has_aux=True
+        )(trained)
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
         trained = optax.apply_updates(trained, updates)
         metrics = {
-            "loss": loss,
+            "loss": total,
+            **{f"loss/{name}": value for name, value in parts.items()},
             "psnr": _mean_psnr(restored, batch["sharp"]),
             "grad_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
@@ -70,12 +88,18 @@ def make_train_step(
     return train_step
 
 
-def compile_on(train_step: TrainStep, abstract: Any, mesh: Mesh) -> TrainStep:
-    """Jits a step over the mesh; the state that goes in is given up to the one out."""
+def compile_on(
+    train_step: TrainStep, abstract: Any, mesh: Mesh, *, takes_networks: bool = False
+) -> TrainStep:
+    """Jits a step over the mesh; the state that goes in is given up to the one out.
+
+    With `takes_networks` it takes these, whole on every device, behind the batch.
+    """
     state = jax.tree.map(lambda x: x.sharding, abstract)
+    inputs = (state, sharding.batch_sharding(mesh))
     return jax.jit(
         train_step,
-        in_shardings=(state, sharding.batch_sharding(mesh)),
+        in_shardings=(*inputs, *[sharding.replicated(mesh)] * takes_networks),
         out_shardings=(state, sharding.replicated(mesh)),
         donate_argnums=0,
     )

@@ -9,6 +9,8 @@ FUSIONS = ("none", "cross_attn")
 STAGES = ("stage1", "stage2")
 _CONFIDENT = {"model.fusion": "cross_attn", "model.dark_confidence": True}
 _CLOSED_FORM = {"model.closed_form_input": True}
+_PERCEPTUAL = {"loss.perceptual.weight": 0.1}
+_REBLUR = {"loss.reblur.weight": 0.1}
 
 
 def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
@@ -97,7 +99,18 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"seed": -1}, "at least 0"),
         ({"seed": 2**32}, "below 4294967296"),
         ({"data.embedded.seed": 2**70}, "below 4294967296"),
-        ({"loss.epsilon": 0.0}, "above 0"),
+        ({"loss.charbonnier.epsilon": 0.0}, "epsilon is 0.0; it must be above 0"),
+        ({"loss.l1.weight": -1.0}, "loss.l1.weight is -1.0; it must be at least 0"),
+        ({"loss.l1.weight": float("nan")}, "at least 0"),
+        ({"loss.frequency.boost": -1.0}, "at least 0"),
+        ({"loss.sobel.start_step": 280}, "less than train.steps=280"),
+        ({"loss.charbonnier.weight": 0.0}, "nothing would train"),
+        ({"loss.charbonnier.start_step": 5}, "nothing would train"),
+        ({**_PERCEPTUAL, "loss.perceptual.layers": ("conv5_4", 1.0)}, "'conv5_4',1.0"),
+        ({**_REBLUR, "loss.tfp_window": 24}, "for example 25"),
+        ({**_REBLUR, "loss.tfp_window": 51}, "data.embedded.exposure=49"),
+        ({**_REBLUR, "data.jitter.misaligned_frames": 2}, "leave one of them off"),
+        ({**_REBLUR, "data.embedded.cfa": "rggb"}, "has colour filters"),
         ({"optimizer.b2": 1.0}, "less than 1"),
         ({"optimizer.end_factor": 2.0}, "at most 1"),
         ({"optimizer.warmup_steps": 280}, "less than train.steps=280"),

@@ -16,7 +16,7 @@ def test_overrides_take_the_type_of_their_key():
         CONFIG,
         [
             "--config.train.steps=5",
-            "--config.loss.epsilon=1",
+            "--config.loss.charbonnier.epsilon=1",
             "--config.data.dir=a b",
             "--config.eval.tile=(4, 64, 72)",
             "--config.optimizer.groups=(('a.*', 'frozen'), ('.*', 'main'))",
@@ -24,8 +24,8 @@ def test_overrides_take_the_type_of_their_key():
         ],
     )
     assert config.train.steps == 7
-    assert config.loss.epsilon == 1.0
-    assert isinstance(config.loss.epsilon, float)
+    assert config.loss.charbonnier.epsilon == 1.0
+    assert isinstance(config.loss.charbonnier.epsilon, float)
     assert config.data.dir == "a b"
     assert config.eval.tile == (4, 64, 72)
     assert config.optimizer.groups == (("a.*", "frozen"), (".*", "main"))

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import base, check, check_data
+from configs import base, check, check_data, check_loss
 from configs.load import load_config
 from data_pipeline.represent import REPRESENTATIONS
 from data_pipeline.representations import BINNINGS
 from data_pipeline.spike_input import NORMALISATIONS, SpikeInput
 from vrt_spike_jax import VARIANTS, create_model
+from vrt_spike_jax.losses.table import LOSSES, active
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.vrt import STAGES
 from vrt_spike_jax.models.vrt_spike import PLACES
@@ -28,6 +29,7 @@ NO_RUNS = {
     "base",
     "check",
     "check_data",
+    "check_loss",
     "command_line",
     "eval_options",
     "load",
@@ -118,6 +120,22 @@ def test_every_key_is_read_outside_the_configurations():
         assert set(options) == set(signature(representation.count).parameters)
         read |= set(options)
     assert not [key for key, leaf in leaves.items() if leaf not in read]
+
+
+def test_every_loss_of_the_table_has_its_settings():
+    settings = base.get_config("tiny").loss
+    for name, loss in LOSSES.items():
+        assert {"weight", "start_step", *loss.options} <= set(settings[name])
+        assert set(loss.shared) <= set(settings)
+    assert sorted(check_loss.loss_names(settings)) == sorted(LOSSES)
+
+
+def test_by_default_charbonnier_alone_is_trained_on():
+    for recipe in base.RECIPES:
+        settings = base.get_config(recipe).loss
+        assert list(active(settings)) == ["charbonnier"]
+        own = settings.charbonnier
+        assert (own.weight, own.start_step, own.epsilon) == (1.0, 0, 1e-3)
 
 
 def test_the_places_of_fusions_are_those_of_the_model():

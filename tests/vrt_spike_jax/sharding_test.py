@@ -49,6 +49,7 @@ import jax, jax.numpy as jnp, numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 from vrt_spike_jax import optimizer as optimizers, sharding
+from vrt_spike_jax.losses.table import LOSSES
 from vrt_spike_jax.train_state import SpikeShape, create_state
 from vrt_spike_jax.train_step import compile_on, make_train_step
 
@@ -72,8 +73,10 @@ schedule = optimizers.make_schedule(settings, 2)
 optimizer = optimizers.make_optimizer(settings, labels, schedule)
 shape = SpikeShape(num_channels=2, spike_scale=1)
 abstract, create = create_state(model, optimizer, labels, mesh, shape, seed=0)
+loss = {name: {"weight": 0.0, "start_step": 0} for name in LOSSES}
+loss["charbonnier"] = {"weight": 1.0, "start_step": 0, "epsilon": 1e-3}
 step = compile_on(make_train_step(model, optimizer, labels, schedule, seed=0,
-    epsilon=1e-3), abstract, mesh)
+    loss=loss), abstract, mesh)
 state = create()
 if fsdp > 1:
     kernel = state.params["first"]["kernel"]

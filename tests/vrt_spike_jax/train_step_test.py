@@ -5,8 +5,13 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from loss_inputs import LAYERS, random_vgg19
 from vrt_spike_jax import optimizer as optimizers
-from vrt_spike_jax import sharding
+from vrt_spike_jax import sharding, train_step
+from vrt_spike_jax.losses.charbonnier import charbonnier, l1
+from vrt_spike_jax.losses.edges import sobel
+from vrt_spike_jax.losses.perceptual import perceptual
+from vrt_spike_jax.losses.table import LOSSES
 from vrt_spike_jax.train_state import SpikeShape, abstract_params, create_state
 from vrt_spike_jax.train_step import compile_on, make_train_step
 
@@ -40,7 +45,15 @@ class Net(nn.Module):
         return blur + nn.Dense(3, name="last")(x)
 
 
-def built(groups, model=None):
+def losses(**changes):
+    """A loss section of Charbonnier alone, with changes by the name of a loss."""
+    off = {"weight": 0.0, "start_step": 0}
+    charbonnier = {"weight": 1.0, "start_step": 0, "epsilon": 1e-3}
+    section = {name: dict(off) for name in LOSSES} | {"charbonnier": charbonnier}
+    return section | changes
+
+
+def built(groups, model=None, *, loss=None, takes_networks=False):
     """(state, compiled step, mesh) of a small model."""
     model = model or Net()
     mesh = sharding.make_mesh()
@@ -48,8 +61,10 @@ def built(groups, model=None):
     schedule = optimizers.make_schedule(SETTINGS, 10)
     optimizer = optimizers.make_optimizer(SETTINGS, labels, schedule)
     abstract, create = create_state(model, optimizer, labels, mesh, SHAPE, seed=3)
-    step = make_train_step(model, optimizer, labels, schedule, seed=3, epsilon=1e-3)
-    return create(), compile_on(step, abstract, mesh), mesh
+    loss = losses() if loss is None else loss
+    step = make_train_step(model, optimizer, labels, schedule, seed=3, loss=loss)
+    compiled = compile_on(step, abstract, mesh, takes_networks=takes_networks)
+    return create(), compiled, mesh
 
 
 def batch_of(mesh, seed=0):
@@ -99,6 +114,55 @@ def test_metrics_are_those_of_the_batch():
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(metrics["psnr"], psnr.mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["learning_rate"], 0.5e-2, rtol=1e-6)
+
+
+def test_losses_are_weighted_from_their_start_and_told_unweighted():
+    """One compiled step serves the steps before and after the start."""
+    settings = losses(
+        l1={"weight": 0.5, "start_step": 1}, sobel={"weight": 2.0, "start_step": 0}
+    )
+    state, step, mesh = built([(".*", "main")], loss=settings)
+    for number in range(2):
+        batch = batch_of(mesh, seed=number)
+        restored = Net().apply({"params": state.params}, batch["blur"], batch["spikes"])
+        state, metrics = step(state, batch)
+        parts = [
+            float(loss(restored, batch["sharp"])) for loss in (charbonnier, l1, sobel)
+        ]
+        names = ("charbonnier", "l1", "sobel")
+        told = [float(metrics[f"loss/{name}"]) for name in names]
+        np.testing.assert_allclose(told, parts, rtol=1e-5)
+        total = parts[0] + 0.5 * number * parts[1] + 2 * parts[2]
+        np.testing.assert_allclose(metrics["loss"], total, rtol=1e-5)
+    assert step._cache_size() == 1
+    assert sum(name.startswith("loss/") for name in metrics) == 3
+
+
+def test_losses_without_weight_change_no_bit():
+    """Charbonnier alone is the step that knows no other loss."""
+
+    def plain_loss(prediction, inputs, settings, step):
+        return charbonnier(prediction, inputs["sharp"], epsilon=1e-3), {}
+
+    states = []
+    for patched in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if patched:
+                patch.setattr(train_step, "total_loss", plain_loss)
+            state, step, mesh = built([(".*", "main")])
+            states.append(jax.device_get(step(state, batch_of(mesh))[0]))
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_networks_are_given_behind_the_batch():
+    settings = losses(perceptual={"weight": 0.1, "start_step": 0, "layers": LAYERS})
+    state, step, mesh = built([(".*", "main")], loss=settings, takes_networks=True)
+    networks = sharding.put_replicated({"vgg19": random_vgg19()}, mesh)
+    batch = batch_of(mesh)
+    restored = Net().apply({"params": state.params}, batch["blur"], batch["spikes"])
+    expected = perceptual(restored, batch["sharp"], networks["vgg19"], layers=LAYERS)
+    _, metrics = step(state, batch, networks)
+    np.testing.assert_allclose(metrics["loss/perceptual"], expected, rtol=1e-4)
 
 
 def test_loss_falls():

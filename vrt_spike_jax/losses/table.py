@@ -1,7 +1,7 @@
 """The losses there are: from the name in the configuration to the function."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from vrt_spike_jax.losses.charbonnier import charbonnier, l1
@@ -42,6 +42,7 @@ LOSSES: dict[str, Loss] = {
     "laplacian": Loss(laplacian),
 }
 
+_NETWORKS = ("vgg19",)
 # What batches hold only where a loss asks for it, by the shape of the frames of a clip
 # and the RGB pixels per spike pixel.
 _FIELDS: dict[str, Callable[[int, int, int, int], tuple[int, ...]]] = {
@@ -53,19 +54,29 @@ _FIELDS: dict[str, Callable[[int, int, int, int], tuple[int, ...]]] = {
 }
 
 
-def active(settings: Mapping[str, Any]) -> dict[str, Loss]:
-    """The losses with a weight above zero, in the order of the table."""
+def active(settings: Any) -> dict[str, Loss]:
+    """The losses with a weight above zero, in the order of the table.
+
+    Args:
+      settings: the loss section of a configuration, as it is or as a dictionary.
+    """
     return {name: x for name, x in LOSSES.items() if settings[name]["weight"] > 0}
 
 
-def batch_fields(settings: Mapping[str, Any]) -> tuple[str, ...]:
+def network_names(settings: Any) -> tuple[str, ...]:
+    """The frozen networks whose parameters the active losses take."""
+    needed = {name for loss in active(settings).values() for name in loss.inputs}
+    return tuple(name for name in _NETWORKS if name in needed)
+
+
+def batch_fields(settings: Any) -> tuple[str, ...]:
     """What batches have to hold beside frames and spikes for the active losses."""
     needed = {name for loss in active(settings).values() for name in loss.inputs}
     return tuple(name for name in _FIELDS if name in needed)
 
 
 def field_shapes(
-    settings: Mapping[str, Any], clip: tuple[int, int, int], spike_scale: int
+    settings: Any, clip: tuple[int, int, int], spike_scale: int
 ) -> dict[str, tuple[int, ...]]:
     """The shape of each of `batch_fields`, for one clip.
 

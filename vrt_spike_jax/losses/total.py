@@ -12,7 +12,7 @@ from vrt_spike_jax.losses.table import active
 def total_loss(
     prediction: Float[Array, "b t h w 3"],
     inputs: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: Any,
     step: Int[Array, ""],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Returns the sum, and each loss by its name, unweighted.

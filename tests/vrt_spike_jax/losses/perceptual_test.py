@@ -1,4 +1,4 @@
-"""The perceptual loss against PyTorch's layers with the same random weights."""
+"""The perceptual loss against other frameworks' layers, with random weights given."""
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,22 @@ def _pair():
     return rng.random((2, 1, 2, 16, 16, 3)).astype(np.float32)
 
 
-def test_equals_pytorch():
+def _tensorflow_features(state_dict, x):
+    import tensorflow as tf
+
+    def layer(index, x):
+        weight, bias = (
+            state_dict[f"features.{index}.{kind}"] for kind in ("weight", "bias")
+        )
+        return tf.nn.conv2d(x, weight.transpose(2, 3, 1, 0), 1, "SAME") + bias
+
+    first = layer(2, tf.nn.relu(layer(0, x)))
+    second = layer(5, tf.nn.max_pool2d(tf.nn.relu(first), 2, 2, "VALID"))
+    return [x.numpy() for x in (first, second)]
+
+
+def _torch_features(state_dict, x):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    state_dict = random_torchvision_state_dict(network(LAYERS))
 
     def layer(index, x):
         weight, bias = (
@@ -31,23 +44,25 @@ def test_equals_pytorch():
         )
         return torch.nn.functional.conv2d(x, weight, bias, padding=1)
 
-    def features(frames):
-        x = torch.from_numpy((frames.reshape(-1, 16, 16, 3) - MEAN) / STD)
-        x = x.permute(0, 3, 1, 2)
-        first = layer(2, torch.relu(layer(0, x)))
-        return first, layer(5, torch.nn.functional.max_pool2d(torch.relu(first), 2))
+    first = layer(2, torch.relu(layer(0, torch.from_numpy(x.transpose(0, 3, 1, 2)))))
+    second = layer(5, torch.nn.functional.max_pool2d(torch.relu(first), 2))
+    return [x.numpy() for x in (first, second)]
 
+
+@pytest.mark.parametrize("features", [_tensorflow_features, _torch_features])
+def test_equals_the_layers_of_other_frameworks(features):
+    state_dict = random_torchvision_state_dict(network(LAYERS))
     prediction, target = _pair()
+    inputs = ((x.reshape(-1, 16, 16, 3) - MEAN) / STD for x in (prediction, target))
+    found, wanted = (features(state_dict, x) for x in inputs)
     expected = sum(
-        weight * float(torch.mean(torch.abs(a - b)))
-        for (_, weight), a, b in zip(
-            LAYERS, features(prediction), features(target), strict=True
-        )
+        weight * np.abs(a - b).mean(dtype=np.float64)
+        for (_, weight), a, b in zip(LAYERS, found, wanted, strict=True)
     )
-    found = jax.jit(lambda a, b, params: perceptual(a, b, params, layers=LAYERS))(
+    value = jax.jit(lambda a, b, params: perceptual(a, b, params, layers=LAYERS))(
         prediction, target, random_vgg19()
     )
-    assert float(found) == pytest.approx(expected, rel=1e-4)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
 
 
 def test_weights_of_layers_scale_and_add_their_distances():
