@@ -400,9 +400,9 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
     if settings.fusion != "none" or settings.closed_form_input or guided:
         spike_input = _spike_input(config)
         names = ("fusion_places", "time_strides", "temporal_blocks")
-        names += ("dark_confidence", "closed_form_input", "alignment")
+        names += ("dark_confidence", "closed_form_input", "alignment", "aligned_spikes")
         spikes = {name: settings[name] for name in names}
-        spikes["matches_gain"] = spike_input.is_unmatched
+        spikes["matches_gain"] = spike_input.is_unmatched and settings.matches_gain
         spikes["side_channels"] = spike_input.side_channels
         spikes["takes_instant"] = config.data.instants == "random"
         spikes["time_code"] = settings.time_code

@@ -60,6 +60,12 @@ def _deblur() -> ConfigDict:
                 # Transformer blocks along the exposure at each scale of the encoder,
                 # for long streams of spikes.
                 "temporal_blocks": 0,
+                # Whether the fusion also sees the spikes of the neighbouring frames,
+                # warped by the flows that align these.
+                "aligned_spikes": False,
+                # Whether the gain of rates is matched with the frames; off, they are
+                # taken as they come, which holds for one threshold and light alone.
+                "matches_gain": True,
                 # Whether the encoder is told how far each rate is above the dark.
                 "dark_confidence": False,
                 # Whether the first layer is told Blur x TFP_short / TFP_long.
@@ -95,7 +101,7 @@ def _deblur() -> ConfigDict:
                     "misaligned_frames": 0,  # spike frames off the exposure, at most
                 },
                 "spikes": {  # what becomes of them: docs/spike_representations.md
-                    # voxel, time_surface, raw, tfp or tfi, each with its options
+                    # voxel, time_surface, raw, tfp, tfi or charge, with its options
                     "representation": "voxel",
                     "voxel": {
                         "num_bins": 32,  # of one exposure
@@ -109,6 +115,7 @@ def _deblur() -> ConfigDict:
                     # Odd, in spike frames around the middle of an exposure.
                     "tfp": {"windows": (3, 7, 13, 19, 25, 31, 37, 49)},
                     "tfi": {"num_instants": 32},  # of one exposure
+                    "charge": {"num_bins": 32},  # of one exposure
                     "margin": 0,  # spike frames looked at beside an exposure
                     # none, gain_match, log, standard or log_standard
                     "normalisation": "none",

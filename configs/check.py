@@ -154,7 +154,7 @@ def _check_spike_options(model: Any, spikes: Any) -> None:
         f"model.time_strides is {strides}; it must hold whole numbers of at least 1, "
         "as in --config.model.time_strides='(4,2)'",
     )
-    for key in ("temporal_blocks", "dark_confidence"):
+    for key in ("temporal_blocks", "dark_confidence", "aligned_spikes"):
         require(
             not model[key] or model.fusion != "none",
             f"model.{key} is {model[key]}, but model.fusion is none, which has no "
@@ -167,13 +167,21 @@ def _check_spike_options(model: Any, spikes: Any) -> None:
         "data.spikes.representation of rates, data.spikes.normalisation=none, and "
         "data.spikes.low_light=False, which brings a confidence of its own",
     )
-    is_light = spikes.normalisation in ("none", "gain_match")
+    require(
+        model.matches_gain or spikes.normalisation == "none",
+        f"model.matches_gain is False, but data.spikes.normalisation is "
+        f"{spikes.normalisation!r}, which brings the gain match itself or none; it is "
+        "for normalisation=none alone",
+    )
+    is_light = spikes.normalisation == "gain_match" or (
+        spikes.normalisation == "none" and model.matches_gain
+    )
     require(
         not model.closed_form_input
         or (spikes.representation == "voxel" and is_light and spikes.margin == 0),
         "model.closed_form_input compares the light of parts of the exposure, so it "
-        "needs data.spikes.representation=voxel, data.spikes.normalisation=none or "
-        "gain_match, and data.spikes.margin=0",
+        "needs data.spikes.representation=voxel, data.spikes.normalisation=none with "
+        "model.matches_gain, or gain_match, and data.spikes.margin=0",
     )
 
 

@@ -13,7 +13,7 @@ CAMERAS = {
 }
 # What can become of the spikes, as data_pipeline has it.
 SPIKES = {
-    "representation": ("voxel", "time_surface", "raw", "tfp", "tfi"),
+    "representation": ("voxel", "time_surface", "raw", "tfp", "tfi", "charge"),
     "voxel.binning": ("hard", "bilinear"),
     "normalisation": ("none", "gain_match", "log", "standard", "log_standard"),
 }

@@ -1,11 +1,13 @@
-"""VRT whose neighbouring frames are aligned by the spikes, on top of SpyNet.
+"""VRT whose frames and spikes are aligned by the spikes, on top of SpyNet.
 
 python launch.py --config=configs/guided_alignment.py          # sized by the hardware
 python launch.py --config=configs/guided_alignment.py:smoke    # one minute on a CPU
 
-Nothing else is fused: what it gains, alignment gains. With another fusion:
---config=configs/cross_attn.py --config.model.alignment=spikes_on_spynet; in the place
-of SpyNet, whose cost is then gone: --config.model.alignment=spikes.
+The flow that the spikes tell warps the neighbours' pictures, their features and their
+spikes, and what is aligned is concatenated. Without the spikes, so that all it gains is
+the alignment's: --config.model.fusion=none --config.model.aligned_spikes=False. In the
+place of SpyNet, whose cost is then gone: --config.model.alignment=spikes. With another
+fusion: --config.model.fusion=cross_attn.
 """
 
 from ml_collections import ConfigDict
@@ -17,9 +19,11 @@ def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with alignment by spikes; recipes as in base.py."""
     config = base.get_config(recipe)
     config.name = "guided_alignment"
-    config.model.fusion = "none"
+    config.model.fusion = "concat"
     config.model.alignment = "spikes_on_spynet"
+    config.model.aligned_spikes = True
     config.optimizer.groups = (
+        ("fusion_.*/proj/.*", "proj"),
         ("guided_alignment/(.*/)?(flow_proj/.*|offset_proj_.*)", "proj"),
         *config.optimizer.groups,
     )

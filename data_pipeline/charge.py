@@ -15,8 +15,8 @@ from data_pipeline.records import check_stream_shape
 # Of the charge of a pixel before its first spike and after its last one nothing is
 # known but that it is from 0 to 1: it is taken as a half. One that never fires has
 # gathered less than one in all, a third if all rates that can be are as likely.
-_OPEN = 0.5
-_SILENT = 1 / 3
+OPEN = 0.5
+SILENT = 1 / 3
 
 
 class Charge(NamedTuple):
@@ -83,10 +83,10 @@ def gather_charge(spikes: np.ndarray, instants: np.ndarray) -> Charge:
         after[edge] = following
         stop = passed[edge]
     has_before, has_after = count > 0, after < len(spikes)
-    steps = np.array([_SILENT, _OPEN, 1.0], np.float32)[
+    steps = np.array([SILENT, OPEN, 1.0], np.float32)[
         has_before.astype(np.int8) + has_after
     ]
-    base = np.where(has_before, count, np.where(has_after, _OPEN, 0.0))
+    base = np.where(has_before, count, np.where(has_after, OPEN, 0.0))
     times = np.asarray(instants, np.float32)[:, None, None]
     share = (times - before) / np.maximum(after - before, np.float32(1e-6))
     gathered = (base + steps * share).astype(np.float32)

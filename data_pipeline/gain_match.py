@@ -5,13 +5,18 @@ import numpy as np
 from data_pipeline.records import SPIKE_SCALES
 from data_pipeline.spike_camera import GREY_WEIGHTS
 
+# A pixel that fires in more than this share of the spike frames of an exposure may have
+# seen more light than it could report: it says nothing about the gain.
+SATURATED = 0.95
+
 
 def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
     """Returns the factor that turns the spike rates of a clip into its light.
 
     Least squares of the mean rate of each exposure against the grey of its blurred
     frame: both are the mean light of the exposure, so threshold, gain and light of the
-    spike camera cancel. A clip without spikes gets 1. In NumPy what
+    spike camera cancel. Pixels above SATURATED do not count, unless there are no
+    others. A clip without spikes gets 1. In NumPy what
     `vrt_spike_jax.models.spike_encoder.match_gain` does.
 
     Both have to be in the same transfer space: where the camera integrated linear
@@ -24,12 +29,14 @@ def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
     Raises:
         ValueError: the shapes do not fit, or the blurred frames are whole numbers.
     """
-    product, energy = gain_sums(rate, blur)
-    return gain_of(product, energy)
+    return gain_of(gain_sums(rate, blur))
 
 
-def gain_sums(rate: np.ndarray, blur: np.ndarray) -> tuple[float, float]:
-    """Returns what a part of a clip adds to the two sums of which the gain is made.
+def gain_sums(rate: np.ndarray, blur: np.ndarray) -> np.ndarray:
+    """Returns what a part of a clip adds to the sums (2, 2) of which the gain is made.
+
+    Products of rate and grey, and energies of the rate: in the first row those of the
+    pixels that are not saturated, in the second those of all.
 
     Args and errors are those of `match_gain`.
     """
@@ -42,13 +49,16 @@ def gain_sums(rate: np.ndarray, blur: np.ndarray) -> tuple[float, float]:
     frames, height, width = rate.shape
     cells = grey.reshape(frames, height, scale, width, scale)
     rates = rate.astype(np.float64)
-    product = float((rates * cells.mean(axis=(2, 4))).sum())
-    return product, float((rates * rates).sum())
+    terms = np.stack([rates * cells.mean(axis=(2, 4)), rates * rates])
+    return np.stack([terms[:, rates <= SATURATED].sum(1), terms.sum((1, 2, 3))])
 
 
-def gain_of(product: float, energy: float) -> float:
+def gain_of(sums: np.ndarray) -> float:
     """Returns the gain of a clip from the `gain_sums` of all its parts, added up."""
-    return product / energy if energy > 0 else 1.0
+    for product, energy in sums.tolist():
+        if energy > 0:
+            return float(product / energy)
+    return 1.0
 
 
 def spike_scale_of(rate_shape: tuple[int, ...], blur_shape: tuple[int, ...]) -> int:

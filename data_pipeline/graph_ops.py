@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipeline.gain_match import spike_scale_of
+from data_pipeline.charge import OPEN, SILENT
+from data_pipeline.gain_match import SATURATED, spike_scale_of
 from data_pipeline.normalisation import ChannelStatistics, per_channel
 from data_pipeline.represent import check_margin, count_channels
 from data_pipeline.spike_camera import GREY_WEIGHTS
@@ -117,10 +118,14 @@ def match_gain(rate: tf.Tensor, blur: tf.Tensor) -> tf.Tensor:
     rates = tf.cast(rate, tf.float64)
     grey = tf.tensordot(tf.cast(blur, tf.float64), GREY_WEIGHTS.astype("float64"), 1)
     cells = tf.reshape(grey, [-1, size[0], scale, size[1], scale])
-    energy = tf.reduce_sum(rates * rates)
-    product = tf.reduce_sum(rates * tf.reduce_mean(cells, axis=[2, 4]))
-    one = tf.constant(1, tf.float64)
-    factor = tf.where(energy > 0, product / tf.where(energy > 0, energy, one), one)
+    products = rates * tf.reduce_mean(cells, axis=[2, 4])
+    factor = tf.constant(1, tf.float64)
+    for counted in (tf.ones_like(rates), tf.cast(rates <= SATURATED, tf.float64)):
+        energy = tf.reduce_sum(counted * rates * rates)
+        product = tf.reduce_sum(counted * products)
+        one = tf.constant(1, tf.float64)
+        found = product / tf.where(energy > 0, energy, one)
+        factor = tf.where(energy > 0, found, factor)
     return tf.cast(factor, tf.float32)
 
 
@@ -328,10 +333,40 @@ def _tfi(seen: _Seen, *, num_instants: int) -> tf.Tensor:
     return 1 / (since + until)
 
 
+def _charge(seen: _Seen, *, num_bins: int) -> tf.Tensor:
+    parts = tf.range(num_bins + 1, dtype=tf.float64) / num_bins
+    edges = seen.start[:, None] + (seen.end - seen.start)[:, None] * parts
+    # The spike frames whose middle lies at or before each edge.
+    passed = tf.cast(tf.floor(edges + 0.5), tf.int32)
+    passed = tf.minimum(passed, seen.high[:, None])
+    since, until = spike_times(seen.spikes, passed - 1, low=seen.low, high=seen.high)
+    frames = tf.range(tf.shape(seen.spikes)[1])
+    counted = (frames >= seen.low[:, None, None]) & (frames < passed[:, :, None])
+    count = voxel_grids(seen.spikes, tf.cast(counted, tf.float32))
+
+    def spread(x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(x, tf.float32)[:, :, None, None]
+
+    begin, finish = spread(seen.low[:, None]), spread(seen.high[:, None])
+    fired = spread(passed) - 0.5  # the middle of the frame that spike_times is at
+    has_before, has_after = tf.math.is_finite(since), tf.math.is_finite(until)
+    before = tf.where(has_before, fired - since, begin)
+    after = tf.where(has_after, fired + until, finish)
+    known = tf.cast(has_before, tf.int32) + tf.cast(has_after, tf.int32)
+    step = tf.gather(tf.constant([SILENT, OPEN, 1.0], tf.float32), known)
+    base = tf.where(has_after, tf.constant(OPEN, tf.float32), 0.0)
+    base = tf.where(has_before, count, base)
+    share = (spread(edges) - before) / tf.maximum(after - before, 1e-6)
+    gathered = base + step * share
+    lengths = spread((seen.end - seen.start)[:, None] / num_bins)
+    return (gathered[:, 1:] - gathered[:, :-1]) / lengths
+
+
 _REPRESENTATIONS: dict[str, Callable[..., tf.Tensor]] = {
     "voxel": _voxel,
     "time_surface": _time_surface,
     "raw": _raw,
     "tfp": _tfp,
     "tfi": _tfi,
+    "charge": _charge,
 }

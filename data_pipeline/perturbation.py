@@ -39,8 +39,13 @@ class PerturbedRecords(Sequence[Record]):
     """The test clips of the embedded data set under one perturbation."""
 
     def __init__(self, settings: Mapping[str, Any], perturbation: Perturbation) -> None:
-        """Takes the settings, as in `sources.embedded.SETTINGS`."""
-        self._settings, self._perturbation = dict(settings), perturbation
+        """Takes the settings, as in `sources.embedded.SETTINGS`.
+
+        Threshold and light are those of the settings, times what the perturbation says,
+        whatever spread the clips that a model was trained on had.
+        """
+        self._settings = {**settings, "threshold_spread": 1.0, "light_spread": 1.0}
+        self._perturbation = perturbation
 
     def __len__(self) -> int:
         return int(self._settings["test_clips"])

@@ -177,7 +177,7 @@ class Recording:
                 f"The normalisation {self._input.normalisation} matches the spikes "
                 "with the blurred video, which is missing."
             )
-        product = energy = 0.0
+        sums = np.zeros((2, 2))
         starts = range(0, len(self._windows), _FRAMES_AT_ONCE)
         for start in tqdm(starts, desc="matching the gain", delay=2):
             some = slice(start, start + _FRAMES_AT_ONCE)
@@ -186,9 +186,8 @@ class Recording:
                 for spikes, window in self._cut(self._windows[some])
             ]
             frames = to_spike_space(blur[some], transfer)
-            sums = gain_sums(np.stack(rates), frames)
-            product, energy = product + sums[0], energy + sums[1]
-        return gain_of(product, energy)
+            sums += gain_sums(np.stack(rates), frames)
+        return gain_of(sums)
 
 
 def load_spikes(dat_path: str | Path, **options: Any) -> np.ndarray:

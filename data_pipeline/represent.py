@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_pipeline.charge import gather_charge
 from data_pipeline.choices import unknown_name
 from data_pipeline.records import check_stream_shape
 from data_pipeline.representations import (
@@ -55,6 +56,7 @@ def represent(
     'raw' (num_frames): the spike frames around the middle of the exposure.
     'tfp' (windows): `tfp` around the middle of the exposure, one channel per window.
     'tfi' (num_instants): `tfi` in the middle of each of num_instants even parts.
+    'charge' (num_bins): `charge_grid` of the exposure.
 
     Args:
         name: of the representation, a key of REPRESENTATIONS.
@@ -200,12 +202,40 @@ def _tfi_count(*, num_instants: int) -> int:
     return num_instants
 
 
+def charge_grid(
+    spikes: np.ndarray, num_bins: int, *, start: float, end: float
+) -> np.ndarray:
+    """Returns the rates (K, h, w), float32, of K even parts of a window.
+
+    They are those of a voxel grid, but for the spikes at the edges of the parts: what a
+    pixel has gathered between two spikes is shared evenly, see `gather_charge`. So a
+    rate is off by what the light changes between two spikes, not by a whole spike.
+
+    Raises:
+        ValueError: spikes is not (S, h, w), or the window leaves it.
+    """
+    edges = start + (end - start) * np.arange(num_bins + 1) / num_bins
+    gathered = gather_charge(spikes, edges).gathered
+    return np.diff(gathered, axis=0) * np.float32(num_bins / (end - start))
+
+
+def _charge(seen: np.ndarray, start: float, end: float, *, num_bins: int) -> np.ndarray:
+    return charge_grid(seen, num_bins, start=start, end=end)
+
+
+def _charge_count(*, num_bins: int) -> int:
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    return num_bins
+
+
 REPRESENTATIONS: dict[str, Representation] = {
     "voxel": Representation(_voxel, _voxel_count),
     "time_surface": Representation(_time_surface, _time_surface_count),
     "raw": Representation(_raw, _raw_count),
     "tfp": Representation(_tfp, _tfp_count),
     "tfi": Representation(_tfi, _tfi_count),
+    "charge": Representation(_charge, _charge_count),
 }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.frame_source import FrameSource, read_frames, read_spikes
-from vrt_spike_jax.models.spike_encoder import GREY
+from vrt_spike_jax.models.spike_encoder import GREY, SATURATED
 
 _FRAMES_AT_ONCE = 4
 
@@ -29,7 +29,7 @@ def video_gain(
       ValueError: a value that is not RGB in [0, 1], or no rate.
     """
     grey = np.asarray(GREY, np.float32)
-    energy = product = 0.0
+    sums = np.zeros((2, 2))  # product and energy, of unsaturated pixels and of all
     for start in range(0, blur.shape[0], _FRAMES_AT_ONCE):
         stop = min(start + _FRAMES_AT_ONCE, blur.shape[0])
         channels = read_spikes(spikes, start, stop)
@@ -44,6 +44,8 @@ def video_gain(
         frames, height, width = rate.shape
         blocks = (frames, height, spike_scale, width, spike_scale)
         light = (read_frames(blur, start, stop) @ grey).reshape(blocks).mean((2, 4))
-        energy += float(np.vdot(rate, rate))
-        product += float(np.vdot(rate, light))
-    return jnp.full(1, product / energy if energy > 0 else 1.0, jnp.float32)
+        for row, counted in enumerate((rate <= SATURATED, np.ones_like(rate, bool))):
+            chosen = rate[counted]
+            sums[row] += np.vdot(chosen, light[counted]), np.vdot(chosen, chosen)
+    gains = [product / energy for product, energy in sums.tolist() if energy > 0]
+    return jnp.full(1, gains[0] if gains else 1.0, jnp.float32)

@@ -238,6 +238,7 @@ INPUTS = {
     "raw": (SpikeInput("raw", {"num_frames": EXPOSURE}), 1),
     "tfp": (SpikeInput("tfp", {"windows": (EXPOSURE,)}), 1),
     "tfi": (SpikeInput("tfi", {"num_instants": 4}, 9), 4),
+    "charge": (SpikeInput("charge", {"num_bins": BINS}, 9), 2),
     "surface": (SpikeInput("time_surface", {"num_instants": 2, "tau": 9.0}, 9), 4),
 }
 
@@ -252,6 +253,9 @@ def test_every_representation_has_the_dot_in_its_place(
     samples = take(directory, 24, varied, spike_input=spike_input)
     ahead = []
     for sample in samples:
+        if name == "charge":  # whose dark pixels may have gathered half a spike
+            seen = sample["spikes"]
+            sample = {**sample, "spikes": np.where(seen < 0.05, 0, seen)}
         found = centres(sample["spikes"].mean(1))
         np.testing.assert_allclose(found, blurred(sample), atol=0.12 * far * scale)
         half = max(1, sample["spikes"].shape[1] // 2)

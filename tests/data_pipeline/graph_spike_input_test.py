@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "raw": {"num_frames": 40},
     "tfp": {"windows": (5, 9, 41)},
     "tfi": {"num_instants": 8},
+    "charge": {"num_bins": 8},
 }
 CASES = [
     (name, normalisation, low_light)

@@ -14,6 +14,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "raw": {"num_frames": 32},
     "tfp": {"windows": (5, 9, 21)},
     "tfi": {"num_instants": 3},
+    "charge": {"num_bins": 8},
 }
 
 
@@ -71,6 +72,32 @@ def test_channels_are_what_the_functions_give(spikes: np.ndarray) -> None:
             np.testing.assert_array_equal(surface[2 * index + channel], expected)
 
 
+def test_charge_of_constant_light_is_its_rate_in_every_bin() -> None:
+    # Spikes every 12 frames: a bin of 4 holds one or none, but its charge is a third.
+    spikes = np.zeros((240, 1, 12), np.uint8)
+    for phase in range(12):
+        spikes[phase::12, 0, phase] = 1
+    window = {"start": 90.0, "end": 122.0, "margin": 16, "num_bins": 8}
+    found = represent("charge", spikes, **window)
+    np.testing.assert_allclose(found, 1 / 12, atol=1e-6)
+    counted = represent("voxel", spikes, **window)
+    assert np.unique(counted).tolist() == [0, 0.25]
+
+
+def test_charge_of_all_bins_is_that_between_the_edges_of_the_exposure() -> None:
+    spikes = np.zeros((60, 1, 1), np.uint8)
+    spikes[[10, 30, 34, 50]] = 1
+    # From 20, half way between the first two spikes, to 42.5, half way between the
+    # last two: half a charge, one, and half of one.
+    window = {"start": 20.5, "end": 42.5, "margin": 16}
+    (found,) = represent("charge", spikes, **window, num_bins=1)
+    np.testing.assert_allclose(found, (0.5 + 1 + 0.5) / 22, rtol=1e-6)
+    parts = represent("charge", spikes, **window, num_bins=11)
+    np.testing.assert_allclose(parts.mean(0), found, rtol=1e-6)
+    np.testing.assert_allclose(parts[:4, 0, 0], 1 / 20, rtol=1e-5)
+    np.testing.assert_allclose(parts[5, 0, 0], 1 / 4, rtol=1e-5)
+
+
 def test_both_directions_of_a_surface_are_the_interval(spikes: np.ndarray) -> None:
     window = {"start": 40.0, "end": 73.0, "margin": 40, "num_instants": 5}
     surface = represent("time_surface", spikes, **window, tau=4.0)
@@ -107,6 +134,7 @@ def test_errors_say_what_is_wrong(spikes: np.ndarray) -> None:
         ("tfp", {"windows": ()}, "at least one, got"),
         ("tfp", {"windows": (5, 41)}, "41 spike frames around"),
         ("tfi", {"num_instants": 0}, "num_instants must be at least 1"),
+        ("charge", {"num_bins": 0}, "num_bins must be at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             represent(name, spikes, start=40, end=73, **options)

@@ -18,6 +18,10 @@ def test_it_equals_match_gain(frames, scale):
     expected = match_gain(jnp.asarray(spikes[None]), jnp.asarray(blur[None]))
     assert gain.shape == expected.shape
     np.testing.assert_allclose(gain, expected, rtol=1e-5)
+    for bright in (np.minimum(4 * spikes, 1), np.ones_like(spikes)):
+        gain = video_gain(blur, bright, spike_scale=scale)
+        expected = match_gain(jnp.asarray(bright[None]), jnp.asarray(blur[None]))
+        np.testing.assert_allclose(gain, expected, rtol=1e-5)
 
 
 def test_side_channels_are_no_rates():

@@ -109,6 +109,31 @@ def _pad_ends(backward: Array, forward: Array) -> tuple[Array, Array]:
     )
 
 
+def beside_neighbours(
+    features: Float[Array, "b t s h w c"], flows: FlowPair
+) -> Float[Array, "b t s2 h w c"]:
+    """Each frame's spike features between those of its neighbours, in order of time.
+
+    Of a neighbour, the features of the middle of its exposure alone are taken, the
+    instant that the flow points to, and are warped to the frame; they are 0 where a
+    clip ends.
+
+    Args:
+      features: of the spikes of each frame's exposure, at s times in it.
+      flows: between neighbouring frames, at the size of the features.
+
+    Returns:
+      The features at s + 2 times: the frame before, the exposure, the frame after.
+    """
+    b, _, times = features.shape[:3]
+    first = (times - 1) // 2
+    middle = features[:, :, first : times - first].mean(2)
+    sources = both_ways(middle[:, 1:], middle[:, :-1])
+    warped = over_frames(flow_warp, sources, both_ways(*flows))
+    after, before = _pad_ends(warped[:b], warped[b:])
+    return jnp.concatenate([before[:, :, None], features, after[:, :, None]], 2)
+
+
 def _hop_sources(
     x: Float[Array, "b d h w c"], flows: FlowPair, hop: int
 ) -> tuple[Array, Array]:

@@ -22,6 +22,9 @@ from vrt_spike_jax.models.warping import resize_bilinear
 
 # Weights of R, G, B in the grey value a spike camera integrates (ITU-R BT.601).
 GREY = (0.299, 0.587, 0.114)
+# A pixel that fires in more than this share of the spike frames of an exposure may have
+# seen more light than it could report: it says nothing about the gain.
+SATURATED = 0.95
 # What brings changes of light inside an exposure to the size of the learnt features.
 _CHANGE_FACTOR = 4
 
@@ -54,15 +57,20 @@ def match_gain(
 
     Least squares of the mean rate of each exposure against the grey blurred frame, both
     of which are the mean light of the exposure. Threshold, gain and illumination of the
-    spike camera cancel. A clip without spikes gets 1.
+    spike camera cancel. Pixels above SATURATED do not count, unless there are no
+    others. A clip without spikes gets 1.
     """
     scale = spike_scale_of(spikes.shape, blur.shape)
     rate = spikes.mean(2)
     grey = blur @ jnp.asarray(GREY, blur.dtype)
     grey = reduce(grey, "b t (h y) (w x) -> b t h w", "mean", y=scale, x=scale)
-    energy = (rate * rate).sum((1, 2, 3))
-    product = (rate * grey).sum((1, 2, 3))
-    return jnp.where(energy > 0, product / jnp.where(energy > 0, energy, 1), 1)
+    gain = jnp.ones_like(rate, shape=rate.shape[:1])
+    for counted in (jnp.ones_like(rate), (rate <= SATURATED).astype(rate.dtype)):
+        energy = (counted * rate * rate).sum((1, 2, 3))
+        product = (counted * rate * grey).sum((1, 2, 3))
+        found = product / jnp.where(energy > 0, energy, 1)
+        gain = jnp.where(energy > 0, found, gain)
+    return gain
 
 
 class Conv3D(nn.Module):

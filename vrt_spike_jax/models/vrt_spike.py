@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vrt_spike_jax.models.alignment import FlowPair
+from vrt_spike_jax.models.alignment import FlowPair, beside_neighbours
 from vrt_spike_jax.models.closed_form import ClosedFormInput, confidence
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.guided_alignment import ALIGNMENTS, GuidedAlignment
@@ -54,6 +54,8 @@ class VRTSpike(nn.Module):
     light, or rates whose gain is matched here, in equal parts of the exposure.
     `alignment`: what aligns neighbouring frames, a name in ALIGNMENTS; for 'spikes',
     `vrt` has no SpyNet. `alignment_features`: width of the alignment by spikes.
+    `aligned_spikes`: the fusion sees, beside the spikes of each exposure, those of the
+    neighbouring frames, warped by the flows that align these.
     `takes_instant`: the model can be asked for any instant of the exposures, and the
     window of the spikes moves with it; they must be in equal parts of the exposure.
     `time_code`: the encoder is told the instant as well. The other fields are those of
@@ -76,6 +78,7 @@ class VRTSpike(nn.Module):
     closed_form_input: bool = False
     alignment: str = "spynet"
     alignment_features: int = 32
+    aligned_spikes: bool = False
     takes_instant: bool = False
     time_code: bool = False
 
@@ -212,11 +215,18 @@ class VRTSpike(nn.Module):
             return jnp.where(silent, x, fused)
 
         def guide(flows: list[FlowPair]) -> tuple[list[FlowPair], Guides]:
-            guided: tuple[list[FlowPair], Guides]
-            guided = self.guided_alignment(light, flows, silent=silent[..., 0, 0, 0])
-            return guided
+            nonlocal features
+            guides: Guides = {}
+            if self.alignment != "spynet":
+                flows, guides = self.guided_alignment(
+                    light, flows, silent=silent[..., 0, 0, 0]
+                )
+            if self.aligned_spikes:  # VRT aligns before it fuses anything
+                pairs = zip(features, flows, strict=True)
+                features = [beside_neighbours(x, flow) for x, flow in pairs]
+            return flows, guides
 
-        guided = self.alignment != "spynet"
+        guided = self.alignment != "spynet" or self.aligned_spikes
         restored: Array = self.vrt(
             blur, train, fuse=fuse, guide=guide if guided else None
         )
@@ -232,6 +242,12 @@ class VRTSpike(nn.Module):
             raise ValueError(
                 f"alignment is {self.alignment!r} and vrt.has_spynet "
                 f"{self.vrt.has_spynet}; only alignment='spikes' does without SpyNet."
+            )
+        if self.aligned_spikes and (self.fusion == "none" or not self.vrt.pa_frames):
+            raise ValueError(
+                "aligned_spikes=True fuses the spikes of aligned neighbours, so it "
+                f"needs a fusion and pa_frames above 0; got fusion {self.fusion!r} and "
+                f"pa_frames={self.vrt.pa_frames}."
             )
         if self.alignment == "spynet":
             return

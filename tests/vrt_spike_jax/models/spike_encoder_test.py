@@ -103,12 +103,21 @@ def test_match_gain_finds_the_factor_between_rate_and_light(scale):
 
 def test_match_gain_cancels_the_threshold():
     blur = jnp.asarray(RNG.random((1, 2, 8, 8, 3)), jnp.float32)
-    spikes = jnp.asarray(RNG.random((1, 2, 32, 8, 8)), jnp.float32)
+    spikes = jnp.asarray(0.2 * RNG.random((1, 2, 32, 8, 8)), jnp.float32)
     light = spikes * match_gain(spikes, blur)[:, None, None, None, None]
     for threshold in (0.25, 0.5, 2.0, 4.0):
         rates = spikes / threshold
         matched = rates * match_gain(rates, blur)[:, None, None, None, None]
         np.testing.assert_allclose(matched, light, rtol=1e-5)
+
+
+def test_saturated_pixels_do_not_count_unless_there_are_no_others():
+    light = RNG.random((2, 2, 8, 8))
+    blur = jnp.asarray(light[..., None] * np.ones(3))
+    rates = np.minimum(light / np.array([0.4, 0.01])[:, None, None, None], 1)
+    rates[1] = 1  # of the second clip all pixels fire in every spike frame
+    found = match_gain(jnp.asarray(rates[:, :, None] * np.ones((4, 1, 1))), blur)
+    np.testing.assert_allclose(found, [0.4, light[1].mean()], rtol=1e-5)
 
 
 def test_match_gain_of_darkness_is_one():
