@@ -402,6 +402,7 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
         names = ("fusion_places", "time_strides", "temporal_blocks")
         names += ("dark_confidence", "closed_form_input", "alignment", "aligned_spikes")
         spikes = {name: settings[name] for name in names}
+        spikes["fill_saturated"] = settings.fill_saturated
         spikes["matches_gain"] = spike_input.is_unmatched and settings.matches_gain
         spikes["side_channels"] = spike_input.side_channels
         spikes["takes_instant"] = config.data.instants == "random"

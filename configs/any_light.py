@@ -3,9 +3,10 @@
 python launch.py --config=configs/any_light.py          # sized by the hardware
 python launch.py --config=configs/any_light.py:smoke    # one minute on a CPU
 
-The model is given the charge of each pixel instead of counts of its spikes, and learns
-from clips of spike cameras whose thresholds differ by a factor of 16 in all. What each
-of the two gives stands in docs/ablation.md.
+The model is given the charge of each pixel instead of counts of its spikes, and the
+light of the blurred frame where spikes saturate; and it learns from clips of spike
+cameras whose thresholds differ by a factor of 16 in all. What each of these gives
+stands in docs/ablation.md.
 """
 
 from ml_collections import ConfigDict
@@ -20,5 +21,6 @@ def get_config(recipe: str = "") -> ConfigDict:
     # Of the 16 spike frames that clips have beside their exposures: the other 8 are for
     # recordings that are late.
     config.data.spikes.update(representation="charge", margin=8)
+    config.model.fill_saturated = True
     config.data.embedded.threshold_spread = 4.0
     return config

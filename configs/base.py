@@ -66,6 +66,9 @@ def _deblur() -> ConfigDict:
                 # Whether the gain of rates is matched with the frames; off, they are
                 # taken as they come, which holds for one threshold and light alone.
                 "matches_gain": True,
+                # Whether the light of spikes that fire in every spike frame is told by
+                # the blurred frame.
+                "fill_saturated": False,
                 # Whether the encoder is told how far each rate is above the dark.
                 "dark_confidence": False,
                 # Whether the first layer is told Blur x TFP_short / TFP_long.

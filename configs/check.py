@@ -173,6 +173,17 @@ def _check_spike_options(model: Any, spikes: Any) -> None:
         f"{spikes.normalisation!r}, which brings the gain match itself or none; it is "
         "for normalisation=none alone",
     )
+    require(
+        not model.fill_saturated
+        or (
+            spikes.representation in ("voxel", "charge")
+            and spikes.normalisation == "none"
+            and model.matches_gain
+        ),
+        "model.fill_saturated shares the light of the blurred frame among parts of the "
+        "exposure, so it needs data.spikes.representation=voxel or charge, "
+        "data.spikes.normalisation=none, and model.matches_gain",
+    )
     is_light = spikes.normalisation == "gain_match" or (
         spikes.normalisation == "none" and model.matches_gain
     )

@@ -6,8 +6,8 @@ from data_pipeline.records import SPIKE_SCALES
 from data_pipeline.spike_camera import GREY_WEIGHTS
 
 # A pixel that fires in more than this share of the spike frames of an exposure may have
-# seen more light than it could report: it says nothing about the gain.
-SATURATED = 0.95
+# seen, in part of it, more light than it could report: it says nothing about the gain.
+SATURATED = 0.7
 
 
 def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:

@@ -23,8 +23,8 @@ from vrt_spike_jax.models.warping import resize_bilinear
 # Weights of R, G, B in the grey value a spike camera integrates (ITU-R BT.601).
 GREY = (0.299, 0.587, 0.114)
 # A pixel that fires in more than this share of the spike frames of an exposure may have
-# seen more light than it could report: it says nothing about the gain.
-SATURATED = 0.95
+# seen, in part of it, more light than it could report: it says nothing about the gain.
+SATURATED = 0.7
 # What brings changes of light inside an exposure to the size of the learnt features.
 _CHANGE_FACTOR = 4
 

@@ -15,6 +15,7 @@ from vrt_spike_jax.models.closed_form import ClosedFormInput, confidence
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.guided_alignment import ALIGNMENTS, GuidedAlignment
 from vrt_spike_jax.models.latent_instant import around_instant
+from vrt_spike_jax.models.saturation import fill_saturated
 from vrt_spike_jax.models.spike_encoder import (
     SpikeEncoder3D,
     match_gain,
@@ -46,7 +47,9 @@ class VRTSpike(nn.Module):
     `fusion`: a name in FUSIONS, or 'none'. `fusion_places`: before the TMSA groups of
     the 'encoder' stages, at the decoder's 'skips', or 'both'. `matches_gain`: the
     spikes are rates of unknown threshold, gain and light, and are brought to the light
-    of the frames here; without it they are taken as they come. `side_channels`: how
+    of the frames here; without it they are taken as they come. `fill_saturated`: where
+    they fire in every spike frame, the light is what the blurred frame leaves for it;
+    they must then be rates in equal parts of the exposure. `side_channels`: how
     many of their last channels say something of the whole exposure and are no rates,
     such as the confidence of the low-light noise suppression. `dark_confidence`: the
     encoder is told how far each pixel's rate is above the dark. `closed_form_input`:
@@ -73,6 +76,7 @@ class VRTSpike(nn.Module):
     fusion_heads: int = 6
     fusion_window: int = 8
     matches_gain: bool = True
+    fill_saturated: bool = False
     side_channels: int = 0
     dark_confidence: bool = False
     closed_form_input: bool = False
@@ -177,6 +181,8 @@ class VRTSpike(nn.Module):
             if spike_gain is None:
                 spike_gain = match_gain(rates, blur[..., :3])
             light = rates * spike_gain[:, None, None, None, None]
+            if self.fill_saturated:
+                light = fill_saturated(light, rates, blur[..., :3])
         elif spike_gain is not None:
             raise ValueError(
                 "spike_gain was given to a model with matches_gain=False, which takes "

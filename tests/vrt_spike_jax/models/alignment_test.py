@@ -9,6 +9,7 @@ from vrt_spike_jax.models.alignment import (
     FlowPair,
     align_features,
     align_images,
+    beside_neighbours,
     compose_hops,
     estimate_flows,
 )
@@ -35,6 +36,33 @@ def test_hops_over_a_constant_motion_are_its_multiples():
             assert found.shape == (1, FRAMES - i, HEIGHT, WIDTH, 2)
             error = np.asarray(found[inside]) - np.multiply(i, motion)
             np.testing.assert_allclose(error, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("times", [1, 4, 5])
+def test_features_stand_between_those_of_the_aligned_neighbours(times):
+    """Frame t shows a picture moved by 2 t to the right; its times are weighted."""
+    picture = RNG.random((HEIGHT, WIDTH + 2 * FRAMES))
+    weights = np.arange(1, times + 1)[:, None, None]
+    clip = np.stack(
+        [
+            weights * picture[:, 2 * (FRAMES - t) : 2 * (FRAMES - t) + WIDTH]
+            for t in range(FRAMES)
+        ]
+    )[None, ..., None].astype(np.float32)
+    # What is at a pixel is in the next frame 2 pixels to the right of it.
+    flows = FlowPair(constant((2, 0)), constant((-2, 0)))
+    found = np.asarray(beside_neighbours(jnp.asarray(clip), flows))
+    assert found.shape == (1, FRAMES, times + 2, HEIGHT, WIDTH, 1)
+    np.testing.assert_array_equal(found[:, :, 1:-1], clip)
+    middle = weights.mean() * clip[:, :, 0]  # of the picture as this frame has it
+    inside = (slice(None), slice(2, -2))
+    for frame in range(FRAMES):
+        before, after = found[0, frame, 0, ..., 0], found[0, frame, -1, ..., 0]
+        own = middle[0, frame, ..., 0]
+        expected = own if frame > 0 else 0 * own
+        np.testing.assert_allclose(before[inside], expected[inside], atol=1e-5)
+        expected = own if frame < FRAMES - 1 else 0 * own
+        np.testing.assert_allclose(after[inside], expected[inside], atol=1e-5)
 
 
 def test_hops_chain_the_flows_of_the_frames_between():

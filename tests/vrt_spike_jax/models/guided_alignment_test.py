@@ -251,7 +251,9 @@ def run(model, params, *inputs):
 @pytest.mark.parametrize("alignment", ["spikes_on_spynet", "spikes"])
 def test_at_step_0_the_model_equals_vrt_bit_for_bit(alignment, fusion):
     """Without SpyNet: the VRT whose SpyNet says zero."""
-    options = {"time_strides": (2, 2)} if fusion != "none" else {}
+    options = {}
+    if fusion != "none":
+        options = {"time_strides": (2, 2), "aligned_spikes": True}
     model = create_model(
         "tiny", fusion=fusion, alignment=alignment, **SHALLOW, **options
     )
@@ -330,6 +332,9 @@ def test_in_its_place_spynet_is_gone():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="Did you mean 'spikes_on_spynet'"):
         create_model("tiny", alignment="spikes_on_spinet")
+    model = create_model("tiny", alignment="spikes_on_spynet", aligned_spikes=True)
+    with pytest.raises(ValueError, match="needs a fusion and pa_frames above 0"):
+        model.init(jax.random.key(0), BLUR, SPIKES)
     model = create_model("009", alignment="spikes_on_spynet")
     blur, spikes = jnp.zeros((1, 4, 64, 64, 3)), jnp.zeros((1, 4, 8, 64, 64))
     with pytest.raises(ValueError, match="pa_frames=0 aligns no frames"):
