@@ -9,6 +9,7 @@ from data_pipeline import pipeline, spike_statistics
 from data_pipeline.evaluated_clips import EvaluatedClips
 from data_pipeline.exposure import MARGIN, exposure_windows
 from data_pipeline.latent_clips import LatentClips
+from data_pipeline.latent_instants import count_instants
 from data_pipeline.loss_fields import LossFields
 from data_pipeline.mixing import (
     Data,
@@ -136,13 +137,17 @@ def train_batches(
 def held_out_clips(
     config: Any, spike_input: SpikeInput, data: Data
 ) -> pipeline.TestClips:
-    """Opens the clips that a run is evaluated on, with instants where it draws them."""
+    """Opens the clips that a run is evaluated on.
+
+    Where it draws instants, and they hold several, they come with the first and last.
+    """
     options = {
         "spike_input": spike_input,
         "tfp_short_window": config.eval.tfp_short_window,
     }
-    if config.data.instants == "random":
-        return LatentClips(JoinedRecords(data, "test"), **options)
+    records = JoinedRecords(data, "test")
+    if config.data.instants == "random" and count_instants(records[0]) > 1:
+        return LatentClips(records, **options)
     return pipeline.test_clips(data, **options)
 
 
