@@ -76,9 +76,7 @@ def _check_instants(config: Any) -> None:
         )
         return
     takes_spikes = (
-        model.fusion != "none"
-        or model.closed_form_input
-        or model.alignment != "spynet"
+        model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
     )
     require(
         takes_spikes,
@@ -92,10 +90,10 @@ def _check_instants(config: Any) -> None:
     )
     spikes = data.spikes
     require(
-        spikes.representation in ("voxel", "tfi"),
+        spikes.representation in ("voxel", "tfi", "charge"),
         "data.instants=random moves a window in equal parts of the exposure, which "
         f"data.spikes.representation={spikes.representation} does not have; take "
-        "voxel or tfi",
+        "voxel, tfi or charge",
     )
     several = data.embedded.sharp_instants
     require(

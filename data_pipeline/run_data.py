@@ -146,7 +146,8 @@ def held_out_clips(
         "tfp_short_window": config.eval.tfp_short_window,
     }
     records = JoinedRecords(data, "test")
-    if config.data.instants == "random" and count_instants(records[0]) > 1:
+    draws = config.data.instants == "random" and len(records) > 0
+    if draws and count_instants(records[0]) > 1:
         return LatentClips(records, **options)
     return pipeline.test_clips(data, **options)
 

@@ -9,6 +9,11 @@ FUSIONS = ("none", "cross_attn")
 STAGES = ("stage1", "stage2")
 _CONFIDENT = {"model.fusion": "cross_attn", "model.dark_confidence": True}
 _CLOSED_FORM = {"model.closed_form_input": True}
+_INSTANTS = {
+    "model.fusion": "cross_attn",
+    "data.instants": "random",
+    "data.embedded.sharp_instants": 5,
+}
 _PERCEPTUAL = {"loss.perceptual.weight": 0.1}
 _REBLUR = {"loss.reblur.weight": 0.1}
 
@@ -46,6 +51,19 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({**_CLOSED_FORM, "data.spikes.representation": "raw"}, "representation=voxel"),
         ({**_CLOSED_FORM, "data.spikes.margin": 2}, "margin=0"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
+        ({"data.instants": "randm"}, "did you mean 'random'?"),
+        ({"model.time_code": True}, "take data.instants=random"),
+        ({"data.instants": "random"}, "model takes none"),
+        ({**_INSTANTS, "data.embedded.sharp_instants": 1}, "take 3 or more"),
+        (
+            {**_INSTANTS, "data.spikes.representation": "raw"},
+            "take voxel, tfi or charge",
+        ),
+        (
+            {**_INSTANTS, "model.fusion": "none", "model.alignment": "spikes"}
+            | {"model.time_code": True},
+            "no spike encoder",
+        ),
         ({"data.crop_size": 60}, "for example 64"),
         ({"data.crop_size": 24}, "at least 32, for example 32"),
         ({"data.crop_size": 56, "model.variant": "deblur"}, "for example 64"),
