@@ -4,7 +4,8 @@ Light is compared in the space in which the spike camera integrated it: where th
 linear light, frames, which are gamma-coded, are decoded first. It is compared on the
 spike camera's pixels, of which the frames' are means. The factor from spike rates to
 light is matched clip by clip to the blurred frames, so threshold and gain need not be
-known.
+known. Pixels whose spikes are saturated, around the instant or in all of the exposure,
+do not count.
 """
 
 import jax.numpy as jnp
@@ -13,7 +14,12 @@ from jaxtyping import Array, Float
 
 from vrt_spike_jax.losses.pair import compared, magnitude
 from vrt_spike_jax.models.closed_form import DARK_LIGHT
-from vrt_spike_jax.models.spike_encoder import GREY, match_gain, spike_scale_of
+from vrt_spike_jax.models.spike_encoder import (
+    GREY,
+    SATURATED,
+    match_gain,
+    spike_scale_of,
+)
 
 # Of coded light, as data_pipeline.transfer has it.
 GAMMA = 2.2
@@ -58,7 +64,8 @@ def reblur(
     restored, blurred = (_on_spike_pixels(x, scale) for x in (prediction, blur))
     restored, blurred = restored + DARK_LIGHT, blurred + DARK_LIGHT
     difference = restored * long[..., None] - blurred * short[..., None]
-    return jnp.mean(magnitude(difference) / jnp.maximum(short, long)[..., None])
+    off = magnitude(difference) / jnp.maximum(short, long)[..., None]
+    return _mean(jnp.mean(off, axis=-1), rate_short, rate_long)
 
 
 def spike_rate(
@@ -96,7 +103,7 @@ def spike_rate(
     grey = jnp.matmul(prediction, weights, precision="highest")
     expected = _on_spike_pixels(grey[..., None], scale)[..., 0]
     off = magnitude(expected - gain * rate_short.astype(blur.dtype))
-    return jnp.mean(jnp.maximum(off - gain / tfp_window, 0))
+    return _mean(jnp.maximum(off - gain / tfp_window, 0), rate_short, rate_long)
 
 
 def _light(
@@ -121,6 +128,17 @@ def _light(
         for light, x in zip(decoded, (prediction, blur), strict=True)
     )
     return first, second
+
+
+def _mean(
+    values: Float[Array, "b t h w"],
+    rate_short: Float[Array, "b t h w"],
+    rate_long: Float[Array, "b t h w"],
+) -> Float[Array, ""]:
+    """The mean over the pixels whose spikes are not saturated; 0 where all are."""
+    counted = jnp.maximum(rate_short, rate_long) <= SATURATED
+    total = jnp.sum(jnp.where(counted, values, 0))
+    return total / jnp.maximum(jnp.sum(counted, dtype=jnp.int32), 1)
 
 
 def _of_clips(gain: Float[Array, " b"]) -> Float[Array, "b 1 1 1"]:

@@ -87,7 +87,7 @@ def test_what_a_camera_rounds_to_whole_spikes_costs_nothing():
         assert float(found) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("factor", [0.5, 4.0])
+@pytest.mark.parametrize("factor", [0.25, 2.0])  # not into saturation
 def test_threshold_and_gain_cancel(factor):
     short, long = _lights()
     blur, rate_short, rate_long, space = _recorded(short, long)
@@ -96,6 +96,24 @@ def test_threshold_and_gain_cancel(factor):
         for f in (1.0, factor)
     )
     assert second == pytest.approx(first, rel=1e-5)
+
+
+def test_pixels_whose_spikes_are_saturated_do_not_count():
+    short, long = _lights()
+    blur, rate_short, rate_long, space = _recorded(short, long)
+    sharp = _frames(short)
+    # More light than the camera can report, in a pixel of the exposure and at another
+    # of the instant: it fires at every spike frame.
+    recorded = (
+        blur.at[0, 0, 1, 2].set(5.0),
+        rate_short.at[0, 1, 3, 3].set(1.0),
+        rate_long.at[0, 0, 1, 2].set(1.0),
+        space,
+    )
+    assert float(reblur(sharp, *recorded)) == pytest.approx(0, abs=1e-6)
+    assert float(spike_rate(sharp, *recorded, tfp_window=COUNT)) == 0
+    every = (blur, jnp.ones_like(rate_short), jnp.ones_like(rate_long), space)
+    assert float(reblur(sharp, *every)) == 0
 
 
 def test_shapes_that_do_not_fit_are_refused():
