@@ -45,6 +45,19 @@ class Net(nn.Module):
         return blur + nn.Dense(3, name="last")(x)
 
 
+class Asked(Net):
+    """As Net, brighter by the instant that it is asked for."""
+
+    takes_instant = True
+
+    @nn.compact
+    def __call__(self, blur, spikes, *, train=False, instant=None):
+        if instant is None:
+            instant = jnp.zeros(blur.shape[:2])
+        weight = self.param("weight", nn.initializers.ones, (1, 1, 1, 1, 1))
+        return blur + weight * instant[..., None, None, None]
+
+
 def losses(**changes):
     """A loss section of Charbonnier alone, with changes by the name of a loss."""
     off = {"weight": 0.0, "start_step": 0}
@@ -114,6 +127,16 @@ def test_metrics_are_those_of_the_batch():
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(metrics["psnr"], psnr.mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["learning_rate"], 0.5e-2, rtol=1e-6)
+
+
+def test_a_model_is_asked_for_the_instants_of_the_batch():
+    state, step, mesh = built([(".*", "main")], Asked())
+    batch = batch_of(mesh)
+    instant = np.array([[0.2, -0.1], [0.0, 0.3]], np.float32)
+    sharp = np.asarray(batch["blur"]) + instant[..., None, None, None]
+    asked = sharding.put_batch({"instant": instant, "sharp": sharp}, mesh)
+    _, metrics = step(state, batch | asked)
+    assert float(metrics["loss"]) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_losses_are_weighted_from_their_start_and_told_unweighted():
