@@ -93,7 +93,7 @@ def _train(processes: int, devices: int, workdir: Path) -> list[np.ndarray]:
         )
         for own in range(processes)
     ]
-    results = [worker.communicate(timeout=120) for worker in workers]
+    results = [worker.communicate(timeout=400) for worker in workers]
     for worker, (_, errors) in zip(workers, results, strict=True):
         assert worker.returncode == 0, errors
     return [
