@@ -182,6 +182,19 @@ def _deblur() -> ConfigDict:
                 "spike_rate": {"weight": 0.0, "start_step": 0},
                 "sobel": {"weight": 0.0, "start_step": 0},
                 "laplacian": {"weight": 0.0, "start_step": 0},
+                # The discriminator that learns beside the model.
+                "adversarial": {
+                    "weight": 0.0,
+                    "start_step": 0,
+                    "warmup_steps": 500,  # that it learns alone before start_step
+                    "form": "hinge",  # hinge or relativistic
+                    "r1_weight": 1.0,  # of the penalty on its slope at sharp clips
+                    "width": 32,  # channels of its first layer
+                    "dtype": "bfloat16",  # of its computation, but for the penalty
+                    "learning_rate": 1e-4,  # of its own Adam, constant
+                    "b1": 0.0,
+                    "b2": 0.99,
+                },
                 # Spike frames around the sharp instant, of reblur and spike_rate.
                 "tfp_window": 25,
             },
@@ -234,6 +247,7 @@ def _shrink_to_tiny(config: ConfigDict) -> None:
     config.model.update(variant="tiny", dtype="float32", remat=())
     # Crops fit into one chunk, so that the backward pass computes nothing again.
     config.model.max_chunk = 2**22
+    config.loss.adversarial.update(width=16, dtype="float32")
     config.data.update(num_frames=3, crop_size=48, batch_size=2)
     config.data.embedded.update(
         train_clips=48, test_clips=4, num_frames=6, height=128, width=160, max_blur=12.0

@@ -4,12 +4,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from configs.require import require
+from configs.require import choice, require
 
 # Losses that compare with the spikes, and what they make out of a shifted recording.
 SPIKE_LOSSES = ("reblur", "spike_rate")
-# Smallest value of each option, by its name; epsilon has to be above it.
-_AT_LEAST = {"epsilon": 0, "boost": 0, "alpha": 0, "start_step": 0, "weight": 0}
+# Those of the adversarial loss, of which configurations import nothing.
+FORMS = ("hinge", "relativistic")
+_DTYPES = ("float32", "bfloat16")
+# Smallest value of each option, by its name; some have to be above it.
+_AT_LEAST = {
+    "epsilon": 0,
+    "boost": 0,
+    "alpha": 0,
+    "start_step": 0,
+    "weight": 0,
+    "warmup_steps": 0,
+    "r1_weight": 0,
+    "width": 1,
+    "learning_rate": 0,
+    "b1": 0,
+    "b2": 0,
+}
+_ABOVE = ("epsilon", "learning_rate")
 
 
 def loss_names(settings: Any) -> list[str]:
@@ -34,11 +50,15 @@ def check_loss(config: Any) -> None:
             f"train.steps={config.train.steps}",
         )
     active = [name for name in names if settings[name].weight > 0]
+    # The adversarial one asks for any sharp clip, not for that of the blurred one.
+    begin = [name for name in active if settings[name].start_step == 0]
     require(
-        any(settings[name].start_step == 0 for name in active),
-        "no loss has a weight above 0 from step 0 on, so nothing would train; set "
-        "loss.charbonnier.weight=1.0 and loss.charbonnier.start_step=0",
+        any(name != "adversarial" for name in begin),
+        "no loss that compares with the clip itself has a weight above 0 from step 0 "
+        "on, so nothing would train; set loss.charbonnier.weight=1.0 and "
+        "loss.charbonnier.start_step=0",
     )
+    _check_adversarial(settings.adversarial)
     if "perceptual" in active:
         _check_layers(settings.perceptual.layers)
     if used := [name for name in SPIKE_LOSSES if name in active]:
@@ -50,11 +70,21 @@ def _check_numbers(name: str, own: Any) -> None:
         if key not in own:
             continue
         value = own[key]
-        is_fine = value > smallest if key == "epsilon" else value >= smallest
-        bound = "above" if key == "epsilon" else "at least"
+        is_fine = value > smallest if key in _ABOVE else value >= smallest
+        bound = "above" if key in _ABOVE else "at least"
         require(
             is_fine and math.isfinite(value),
             f"loss.{name}.{key} is {value}; it must be {bound} {smallest}",
+        )
+
+
+def _check_adversarial(own: Any) -> None:
+    choice("loss.adversarial.form", own.form, FORMS)
+    choice("loss.adversarial.dtype", own.dtype, _DTYPES)
+    for key in ("b1", "b2"):
+        require(
+            own[key] < 1,
+            f"loss.adversarial.{key} is {own[key]}; it must be less than 1",
         )
 
 

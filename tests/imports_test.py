@@ -52,7 +52,8 @@ LAYERS = (
         "feature_weights",
         "atomic_file",
     },
-    {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"},
+    {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
+    | {"discriminator_state"},
     {
         "official_files",
         "feature_files",

@@ -39,6 +39,9 @@ class Checkpoints:
           step: its number.
           position: number of the next batch.
         """
+        rival = {}
+        if state.discriminator is not None:
+            rival["discriminator"] = ocp.args.StandardSave(state.discriminator)
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -47,6 +50,7 @@ class Checkpoints:
                     {"step": state.step, "opt_state": state.opt_state}
                 ),
                 data=ocp.args.JsonSave({"position": position}),
+                **rival,
             ),
         )
 
@@ -59,10 +63,16 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: there is no checkpoint.
-          ValueError: the checkpoint holds other parameters.
+          ValueError: the checkpoint holds other parameters, or a discriminator where
+            none is trained, or none where one is.
         """
         step = self._newest()
-        _require_same_params(self._directory / str(step) / "params", abstract.params)
+        folder = self._directory / str(step)
+        _require_same_params(folder / "params", abstract.params)
+        _require_same_players(folder / "discriminator", abstract)
+        rival = {}
+        if abstract.discriminator is not None:
+            rival["discriminator"] = ocp.args.StandardRestore(abstract.discriminator)
         rest = {"step": abstract.step, "opt_state": abstract.opt_state}
         restored = self._manager.restore(
             step,
@@ -70,9 +80,11 @@ class Checkpoints:
                 params=ocp.args.StandardRestore(abstract.params),
                 optimizer=ocp.args.StandardRestore(rest),
                 data=ocp.args.JsonRestore(),
+                **rival,
             ),
         )
-        state = TrainState(params=restored.params, **restored.optimizer)
+        players = {name: restored[name] for name in ("params", *rival)}
+        state = TrainState(**players, **restored.optimizer)
         return state, int(restored.data["position"])
 
     def wait(self) -> None:
@@ -195,6 +207,16 @@ def _require_same_params(path: Path, abstract: PyTree) -> None:
             f"checkpoint and {wanted.get(name, 'absent')} in the model; take the "
             "configuration, and the version of the code, that trained it."
         )
+
+
+def _require_same_players(path: Path, abstract: TrainState) -> None:
+    if path.is_dir() == (abstract.discriminator is not None):
+        return
+    found, wanted = ("a", "none") if path.is_dir() else ("no", "one")
+    raise ValueError(
+        f"{path.parent} holds {found} discriminator, but {wanted} is to be trained; "
+        "continue with the loss.adversarial.weight that it was trained with."
+    )
 
 
 def _no_checkpoint(directory: Path) -> FileNotFoundError:

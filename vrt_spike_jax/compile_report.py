@@ -23,6 +23,7 @@ from vrt_spike_jax.compile_check import (
     is_trainable,
     parameter_groups,
 )
+from vrt_spike_jax.discriminator_state import count_discriminator
 from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -66,6 +67,9 @@ def report_costs(
     print(f"device        {jax.devices()[0].device_kind}")
     groups = parameter_groups(params, labels)
     print(format_parameters(groups), flush=True)
+    rival = count_discriminator(config.loss) if train else 0
+    if rival:
+        print(format_discriminator(rival), flush=True)
     say = functools.partial(print, flush=True)
     return check_programs(programs, memory_limit=memory_limit, say=say)
 
@@ -137,6 +141,11 @@ def format_parameters(groups: Sequence[ParameterGroup]) -> str:
             for g in groups
         ]
     return "\n".join(lines)
+
+
+def format_discriminator(count: int) -> str:
+    """A line for the float32 parameters that train beside those of the model."""
+    return f"{'discriminator':<14}{count:>14,}  {format_bytes(4 * count):>10}  trained"
 
 
 def format_cost(program: Program, cost: Cost) -> str:

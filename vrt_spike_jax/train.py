@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from vrt_spike_jax import evaluation_run, report, sharding
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax.checkpoint import Checkpoints
+from vrt_spike_jax.discriminator_state import count_discriminator
 from vrt_spike_jax.loss_networks import load_networks
 from vrt_spike_jax.losses.table import network_names
 from vrt_spike_jax.restore import restore_video
@@ -129,8 +130,9 @@ def prepare_run(config: Any, model: nn.Module, spike_shape: SpikeShape) -> Run:
     )
     schedule = optimizers.make_schedule(config.optimizer, config.train.steps)
     optimizer = optimizers.make_optimizer(config.optimizer, labels, schedule)
+    loss = config.loss.to_dict()
     abstract, create = create_state(
-        model, optimizer, labels, mesh, spike_shape, seed=config.seed
+        model, optimizer, labels, mesh, spike_shape, seed=config.seed, loss=loss
     )
     train_step = make_train_step(
         model,
@@ -138,7 +140,7 @@ def prepare_run(config: Any, model: nn.Module, spike_shape: SpikeShape) -> Run:
         labels,
         schedule,
         seed=config.seed,
-        loss=config.loss.to_dict(),
+        loss=loss,
     )
     takes_networks = bool(network_names(config.loss))
     compiled = compile_on(train_step, abstract, mesh, takes_networks=takes_networks)
@@ -208,7 +210,9 @@ def _announce(
     data, steps = config.data, config.train.steps
     batch = f"{data.batch_size} clips of {data.num_frames}x{data.crop_size}x"
     print(f"mesh        {dict(run.mesh.shape)}")
-    print(f"parameters  {trained:,} trained, {frozen:,} frozen")
+    rival = count_discriminator(config.loss)
+    beside = f", {rival:,} of the discriminator" if rival else ""
+    print(f"parameters  {trained:,} trained, {frozen:,} frozen{beside}")
     print(f"batch       {batch}{data.crop_size}, {clips} clips to test on")
     print(f"work dir    {workdir}")
     if saved is None:

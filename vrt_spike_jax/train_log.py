@@ -69,17 +69,12 @@ class TrainLog:
         """Waits for the metrics of a step and tells about them where it is due.
 
         Raises:
-          FloatingPointError: the loss or the gradient is not finite.
+          FloatingPointError: a loss or its gradient is not finite, of the model or of
+            the discriminator.
         """
         values = {name: float(x) for name, x in jax.device_get(dict(metrics)).items()}
         now = time.monotonic()
-        if not all(math.isfinite(values[name]) for name in ("loss", "grad_norm")):
-            raise FloatingPointError(
-                f"training stopped: at step {step} the loss is {values['loss']} and "
-                f"the norm of its gradient {values['grad_norm']}; the checkpoints from "
-                "before that step are kept. Train in another --workdir with a lower "
-                "--config.optimizer.learning_rate or grad_clip_norm"
-            )
+        _require_finite(step, values)
         begins = self._clock is None
         if self._clock is None:
             self._clock = step, now  # the first step includes the compilation
@@ -141,6 +136,26 @@ class TrainLog:
         sys.stderr.write(f"{start}{line}{end}")
         sys.stderr.flush()
         self._in_line = not end
+
+
+def _require_finite(step: int, values: Mapping[str, float]) -> None:
+    players = {
+        "": ("the loss", "optimizer.learning_rate or grad_clip_norm"),
+        "discriminator/": (
+            "the loss of the discriminator",
+            "loss.adversarial.learning_rate",
+        ),
+    }
+    for prefix, (what, remedy) in players.items():
+        if f"{prefix}loss" not in values:
+            continue  # trained without a discriminator
+        found = [values[prefix + name] for name in ("loss", "grad_norm")]
+        if not all(map(math.isfinite, found)):
+            raise FloatingPointError(
+                f"training stopped: at step {step} {what} is {found[0]} and the norm "
+                f"of its gradient {found[1]}; the checkpoints from before that step "
+                f"are kept. Train in another --workdir with a lower --config.{remedy}"
+            )
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """What a training step carries over: parameters, optimizer state, step number."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -13,6 +14,10 @@ from jaxtyping import Array, Float, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
+from vrt_spike_jax.discriminator_state import (
+    adversarial_settings,
+    create_discriminator,
+)
 
 
 @flax.struct.dataclass
@@ -25,6 +30,8 @@ class TrainState:
     step: Any  # int32 scalar: updates done
     params: Any  # nested dict by module and parameter name, float32
     opt_state: Any  # of the trained parameters alone
+    # A DiscriminatorState where the adversarial loss has a weight; None has no leaves.
+    discriminator: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,19 +70,27 @@ def create_state(
     shape: SpikeShape,
     *,
     seed: int,
+    loss: Mapping[str, Any] | None = None,
 ) -> tuple[Any, Any]:
     """Returns (the abstract state with shardings, a function that computes the state).
 
-    The computed state is born sharded: no device ever holds all of it.
+    The computed state is born sharded: no device ever holds all of it. It has a
+    discriminator where `loss`, the loss section of a configuration, asks for one.
     """
+    adversarial = None if loss is None else adversarial_settings(loss)
 
     def create(key: Array) -> TrainState:
         params = init_params(model, key, shape)
         trained, _ = optimizers.split_params(params, labels)
+        discriminator = None
+        if adversarial is not None:
+            own_key = jax.random.fold_in(key, 1)
+            discriminator = create_discriminator(own_key, adversarial)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=optimizer.init(trained),
+            discriminator=discriminator,
         )
 
     # Hundreds of initialisers make a program that runs once and compiles long: this

@@ -12,6 +12,10 @@ from jaxtyping import Array, Float, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
+from vrt_spike_jax.discriminator_state import (
+    adversarial_settings,
+    update_discriminator,
+)
 from vrt_spike_jax.losses.total import total_loss
 from vrt_spike_jax.train_state import TrainState
 
@@ -38,7 +42,9 @@ def make_train_step(
     `batch_fields` of the losses. Networks are the parameters that the losses take
     beside, `network_names`. Metrics are scalars: loss, loss/NAME for each one with a
     weight, unweighted, psnr (dB, mean over clips), grad_norm (before clipping) and
-    learning_rate.
+    learning_rate; of a discriminator, discriminator/NAME for each value of
+    `update_discriminator`. Both players answer to the other one as it was before the
+    step, on one forward pass of the model.
 
     Args:
       model: VRT or VRTSpike.
@@ -48,6 +54,7 @@ def make_train_step(
       seed: of the dropout.
       loss: the loss section of a configuration.
     """
+    adversarial = adversarial_settings(loss)
 
     def train_step(
         state: TrainState, batch: Batch, networks: Networks = _NONE
@@ -59,6 +66,9 @@ def make_train_step(
         asked: dict[str, Any] = {}
         if getattr(model, "takes_instant", False):
             asked["instant"] = batch["instant"]
+        others = dict(networks)
+        if adversarial is not None:
+            others["discriminator"] = state.discriminator.params
 
         def loss_of(
             trained: optimizers.NamedParams,
@@ -67,7 +77,7 @@ def make_train_step(
             restored: Any = model.apply(
                 {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
             )
-            total, parts = total_loss(restored, {**batch, **networks}, loss, state.step)
+            total, parts = total_loss(restored, {**batch, **others}, loss, state.step)
             return total, (restored, parts)
 
         (total, (restored, parts)), gradients = jax.value_and_grad(
@@ -82,8 +92,14 @@ def make_train_step(
             "grad_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
         }
+        discriminator = None
+        if adversarial is not None:
+            discriminator, told = update_discriminator(
+                state.discriminator, restored, batch["sharp"], state.step, adversarial
+            )
+            metrics |= {f"discriminator/{name}": value for name, value in told.items()}
         params = optimizers.merge_params(trained, frozen)
-        return TrainState(state.step + 1, params, opt_state), metrics
+        return TrainState(state.step + 1, params, opt_state, discriminator), metrics
 
     return train_step
 

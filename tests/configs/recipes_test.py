@@ -15,6 +15,7 @@ from data_pipeline.represent import REPRESENTATIONS
 from data_pipeline.representations import BINNINGS
 from data_pipeline.spike_input import NORMALISATIONS, SpikeInput
 from vrt_spike_jax import VARIANTS, create_model
+from vrt_spike_jax.losses.adversarial import FORMS
 from vrt_spike_jax.losses.table import LOSSES, active
 from vrt_spike_jax.models.fusion import FUSIONS
 from vrt_spike_jax.models.vrt import STAGES
@@ -128,6 +129,10 @@ def test_every_loss_of_the_table_has_its_settings():
         assert {"weight", "start_step", *loss.options} <= set(settings[name])
         assert set(loss.shared) <= set(settings)
     assert sorted(check_loss.loss_names(settings)) == sorted(LOSSES)
+
+
+def test_the_forms_of_the_adversarial_loss_are_those_of_the_loss():
+    assert check_loss.FORMS == FORMS
 
 
 def test_by_default_charbonnier_alone_is_trained_on():

@@ -1,10 +1,13 @@
 """What the losses of the table take beside a prediction, made up and seeded."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from random_features import random_torchvision_state_dict
 from vrt_spike_jax.feature_weights import convert_features
 from vrt_spike_jax.losses.perceptual import network
+from vrt_spike_jax.models.discriminator import ClipDiscriminator
 
 LAYERS = (("conv1_2", 0.5), ("conv2_1", 1.0))
 # Of each loss a configuration that uses all of it.
@@ -15,6 +18,7 @@ OPTIONS = {
     "frequency": {"boost": 2.0},
     "focal_frequency": {"alpha": 1.0, "boost": 1.0},
     "spike_rate": {"tfp_window": 9},
+    "adversarial": {"form": "relativistic", "width": 2, "dtype": "float32"},
 }
 
 
@@ -22,6 +26,13 @@ def random_vgg19():
     """Random parameters of VGG-19 as deep as LAYERS."""
     features = network(LAYERS)
     return convert_features(random_torchvision_state_dict(features), features)
+
+
+def random_discriminator():
+    """Random parameters of the discriminator of OPTIONS."""
+    module = ClipDiscriminator(OPTIONS["adversarial"]["width"])
+    clip = jnp.zeros((1, 1, 8, 8, 3), jnp.float32)
+    return jax.jit(module.init)(jax.random.key(0), clip)["params"]
 
 
 def clip_inputs(size=24, *, seed=0, spike_scale=1) -> dict[str, np.ndarray]:

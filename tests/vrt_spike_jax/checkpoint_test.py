@@ -13,6 +13,7 @@ from vrt_spike_jax.checkpoint import (
     newest_step,
     restore_params,
 )
+from vrt_spike_jax.discriminator_state import DiscriminatorState
 from vrt_spike_jax.train_state import TrainState
 
 
@@ -107,6 +108,28 @@ def test_other_shapes_are_refused(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(ValueError, match=message):
             checkpoints.restore(abstract_of(other))
+
+
+def test_a_discriminator_is_kept_and_none_is_made_up(tmp_path):
+    players = state_of(3).replace(
+        discriminator=DiscriminatorState({"kernel": jnp.full(2, 0.5)}, (jnp.ones(2),))
+    )
+    for name, saved, other in (
+        ("both", players, state_of(3)),
+        ("one", state_of(3), players),
+    ):
+        with Checkpoints(tmp_path / name) as checkpoints:
+            checkpoints.save(saved, step=3, position=3)
+            checkpoints.wait()
+            restored, _ = checkpoints.restore(abstract_of(saved))
+            assert jax.tree.structure(restored) == jax.tree.structure(saved)
+            jax.tree.map(np.testing.assert_array_equal, restored, saved)
+            message = "discriminator, but (one|none) is to be trained; continue with"
+            with pytest.raises(ValueError, match=message):
+                checkpoints.restore(abstract_of(other))
+        # What restores videos asks for the parameters of the model alone.
+        params = restore_params(tmp_path / name, abstract_of(state_of(0)).params)
+        jax.tree.map(np.testing.assert_array_equal, params, saved.params)
 
 
 def test_names_that_are_patterns_are_refused(tmp_path):

@@ -93,3 +93,13 @@ def test_what_follows_on_a_terminal_has_a_line_of_its_own(
     shown = capsys.readouterr().err
     assert shown.endswith(" dB\n") or shown.endswith(" left\n")
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_discriminator_that_is_not_finite_stops_too(tmp_path, name):
+    told = {f"discriminator/{key}": jnp.asarray(1.0) for key in ("loss", "grad_norm")}
+    with log_to(tmp_path / "metrics.jsonl", Recorder()) as log:
+        log.record(1, metrics() | told)
+        told[f"discriminator/{name}"] = jnp.asarray(float("inf"))
+        with pytest.raises(FloatingPointError, match="step 2 the loss of the discrim"):
+            log.record(2, metrics() | told)

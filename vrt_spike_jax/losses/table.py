@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from vrt_spike_jax.losses.adversarial import adversarial
 from vrt_spike_jax.losses.charbonnier import charbonnier, l1
 from vrt_spike_jax.losses.edges import laplacian, sobel
 from vrt_spike_jax.losses.frequency import focal_frequency, frequency
@@ -18,7 +19,7 @@ class Loss:
     """A function `(prediction, *inputs, **options)` of one value, and what it takes."""
 
     function: Callable[..., Any]
-    # Fields of the batch, and of the frozen networks, in the order of its arguments.
+    # Fields of the batch, and parameters of networks, in the order of its arguments.
     inputs: tuple[str, ...] = ("sharp",)
     options: tuple[str, ...] = ()  # keys beside weight and start_step in its settings
     shared: tuple[str, ...] = ()  # keys of the loss section itself
@@ -40,6 +41,9 @@ LOSSES: dict[str, Loss] = {
     "spike_rate": Loss(spike_rate, _SPIKES, shared=("tfp_window",)),
     "sobel": Loss(sobel),
     "laplacian": Loss(laplacian),
+    "adversarial": Loss(
+        adversarial, ("sharp", "discriminator"), ("form", "width", "dtype")
+    ),
 }
 
 _NETWORKS = ("vgg19",)

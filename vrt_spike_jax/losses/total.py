@@ -22,7 +22,7 @@ def total_loss(
 
     Args:
       prediction: what the model made.
-      inputs: the batch, and the parameters of the frozen networks by their names.
+      inputs: the batch, and the parameters of the networks by their names.
       settings: the loss section of a configuration: for each loss of the table its
         weight, start step and options.
       step: updates done before this one.
