@@ -182,7 +182,7 @@ def _restore(options: argparse.Namespace) -> None:
     from data_pipeline import run_data, video_files
     from vrt_spike_jax import checkpoint, restore_chain
 
-    asked = {"sigma": options.sigma, "instants": options.instants}
+    asked = {"sigma": options.sigma, "instant_count": options.instants}
     restore_chain.check_chain(models, **asked)
     for _, workdir in runs:
         checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
@@ -194,8 +194,8 @@ def _restore(options: argparse.Namespace) -> None:
             options.spikes,
             video,
             video.shape,
+            config=config,
             spike_input=_spike_input(config, workdir),
-            spike_scale=config.data.spike_scale,
             facts=command_line.spike_facts(options),
         )
     links = [

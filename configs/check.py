@@ -116,7 +116,7 @@ def check(
         value = at(config, key)
         # Generators take 32 bits: of a larger seed the rest would be dropped.
         require(value < 2**32, f"{key} is {value}; it must be below {2**32}")
-    _check_spike_options(config.model, config.data.spikes)
+    _check_spike_options(config.model, config.data)
     check_data(config, smallest_size)
     check_loss(config)
     _check_optimizer(config.optimizer, config.train.steps)
@@ -146,8 +146,9 @@ def flat_items(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _check_spike_options(model: Any, spikes: Any) -> None:
+def _check_spike_options(model: Any, data: Any) -> None:
     """What of the encoder and the inputs from spikes goes together."""
+    spikes = data.spikes
     strides = model.time_strides
     require(
         bool(strides) and all(isinstance(n, int) and n >= 1 for n in strides),
@@ -167,6 +168,15 @@ def _check_spike_options(model: Any, spikes: Any) -> None:
         "data.spikes.representation of rates, data.spikes.normalisation=none, and "
         "data.spikes.low_light=False, which brings a confidence of its own",
     )
+    takes_spikes = (
+        model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
+    )
+    for key, usual in (("fill_saturated", False), ("matches_gain", True)):
+        require(
+            model[key] == usual or takes_spikes,
+            f"model.{key} is {model[key]}, but the model takes no spikes (model.fusion "
+            "is none); choose a fusion, or leave it out",
+        )
     require(
         model.matches_gain or spikes.normalisation == "none",
         f"model.matches_gain is False, but data.spikes.normalisation is "
@@ -177,12 +187,20 @@ def _check_spike_options(model: Any, spikes: Any) -> None:
         not model.fill_saturated
         or (
             spikes.representation in ("voxel", "charge")
+            and (spikes.representation != "voxel" or spikes.voxel.binning == "hard")
             and spikes.normalisation == "none"
             and model.matches_gain
         ),
         "model.fill_saturated shares the light of the blurred frame among parts of the "
-        "exposure, so it needs data.spikes.representation=voxel or charge, "
+        "exposure, so it needs data.spikes.representation=charge or hard voxel bins, "
         "data.spikes.normalisation=none, and model.matches_gain",
+    )
+    require(
+        not model.fill_saturated
+        or bool(data.sets)
+        or data.embedded.transfer == "gamma",
+        "model.fill_saturated takes the light of the frames for that of the spikes, "
+        "which data.embedded.transfer=linear tells apart; take gamma, or leave it out",
     )
     is_light = spikes.normalisation == "gain_match" or (
         spikes.normalisation == "none" and model.matches_gain

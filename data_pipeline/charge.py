@@ -16,7 +16,7 @@ from data_pipeline.records import check_stream_shape
 # known but that it is from 0 to 1: it is taken as a half. One that never fires has
 # gathered less than one in all, a third if all rates that can be are as likely.
 OPEN = 0.5
-SILENT = 1 / 3
+_SILENT = 1 / 3
 
 
 class Charge(NamedTuple):
@@ -83,7 +83,7 @@ def gather_charge(spikes: np.ndarray, instants: np.ndarray) -> Charge:
         after[edge] = following
         stop = passed[edge]
     has_before, has_after = count > 0, after < len(spikes)
-    steps = np.array([SILENT, OPEN, 1.0], np.float32)[
+    steps = np.array([_SILENT, OPEN, 1.0], np.float32)[
         has_before.astype(np.int8) + has_after
     ]
     base = np.where(has_before, count, np.where(has_after, OPEN, 0.0))

@@ -8,6 +8,9 @@ from data_pipeline.spike_camera import GREY_WEIGHTS
 # A pixel that fires in more than this share of the spike frames of an exposure may have
 # seen, in part of it, more light than it could report: it says nothing about the gain.
 SATURATED = 0.7
+# The least share of the energy of all rates that the others have to have: with less,
+# what is left are pixels so dark that their few spikes say nothing either.
+LEAST_ENERGY = 0.01
 
 
 def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
@@ -15,8 +18,8 @@ def match_gain(rate: np.ndarray, blur: np.ndarray) -> float:
 
     Least squares of the mean rate of each exposure against the grey of its blurred
     frame: both are the mean light of the exposure, so threshold, gain and light of the
-    spike camera cancel. Pixels above SATURATED do not count, unless there are no
-    others. A clip without spikes gets 1. In NumPy what
+    spike camera cancel. Pixels above SATURATED do not count, unless the others have
+    less than LEAST_ENERGY of the energy. A clip without spikes gets 1. In NumPy what
     `vrt_spike_jax.models.spike_encoder.match_gain` does.
 
     Both have to be in the same transfer space: where the camera integrated linear
@@ -55,10 +58,12 @@ def gain_sums(rate: np.ndarray, blur: np.ndarray) -> np.ndarray:
 
 def gain_of(sums: np.ndarray) -> float:
     """Returns the gain of a clip from the `gain_sums` of all its parts, added up."""
-    for product, energy in sums.tolist():
-        if energy > 0:
-            return float(product / energy)
-    return 1.0
+    (product, energy), (all_products, all_energy) = sums.tolist()
+    if all_energy == 0:
+        return 1.0
+    if energy < LEAST_ENERGY * all_energy:
+        return float(all_products / all_energy)
+    return float(product / energy)
 
 
 def spike_scale_of(rate_shape: tuple[int, ...], blur_shape: tuple[int, ...]) -> int:

@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipeline.charge import OPEN, SILENT
-from data_pipeline.gain_match import SATURATED, spike_scale_of
+from data_pipeline.charge import OPEN
+from data_pipeline.gain_match import LEAST_ENERGY, SATURATED, spike_scale_of
 from data_pipeline.normalisation import ChannelStatistics, per_channel
 from data_pipeline.represent import check_margin, count_channels
 from data_pipeline.spike_camera import GREY_WEIGHTS
@@ -119,13 +119,15 @@ def match_gain(rate: tf.Tensor, blur: tf.Tensor) -> tf.Tensor:
     grey = tf.tensordot(tf.cast(blur, tf.float64), GREY_WEIGHTS.astype("float64"), 1)
     cells = tf.reshape(grey, [-1, size[0], scale, size[1], scale])
     products = rates * tf.reduce_mean(cells, axis=[2, 4])
-    factor = tf.constant(1, tf.float64)
-    for counted in (tf.ones_like(rates), tf.cast(rates <= SATURATED, tf.float64)):
-        energy = tf.reduce_sum(counted * rates * rates)
-        product = tf.reduce_sum(counted * products)
-        one = tf.constant(1, tf.float64)
-        found = product / tf.where(energy > 0, energy, one)
-        factor = tf.where(energy > 0, found, factor)
+    counted = tf.cast(rates <= SATURATED, tf.float64)
+    energies = rates * rates
+    all_energy = tf.reduce_sum(energies)
+    enough = tf.reduce_sum(counted * energies) >= LEAST_ENERGY * all_energy
+    counted = tf.where(enough, counted, tf.ones_like(counted))
+    energy = tf.reduce_sum(counted * energies)
+    product = tf.reduce_sum(counted * products)
+    one = tf.constant(1, tf.float64)
+    factor = tf.where(energy > 0, product / tf.where(energy > 0, energy, one), one)
     return tf.cast(factor, tf.float32)
 
 
@@ -353,7 +355,8 @@ def _charge(seen: _Seen, *, num_bins: int) -> tf.Tensor:
     before = tf.where(has_before, fired - since, begin)
     after = tf.where(has_after, fired + until, finish)
     known = tf.cast(has_before, tf.int32) + tf.cast(has_after, tf.int32)
-    step = tf.gather(tf.constant([SILENT, OPEN, 1.0], tf.float32), known)
+    # A pixel that never fires has rates of 0.
+    step = tf.gather(tf.constant([0.0, OPEN, 1.0], tf.float32), known)
     base = tf.where(has_after, tf.constant(OPEN, tf.float32), 0.0)
     base = tf.where(has_before, count, base)
     share = (spread(edges) - before) / tf.maximum(after - before, 1e-6)

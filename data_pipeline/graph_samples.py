@@ -16,7 +16,8 @@ from data_pipeline import graph_spike_input
 from data_pipeline.noise_maps import NoiseMaps, estimated_maps
 from data_pipeline.orientation import Orientation
 from data_pipeline.records import Record, unpack_spikes
-from data_pipeline.samples import Cut, Sampler
+from data_pipeline.sample_cut import Cut
+from data_pipeline.samples import Sampler
 from data_pipeline.spike_input import SpikeInput
 
 _DROPOUT_STREAM = 3  # of random numbers, beside those of `augment` and `jitter`

@@ -7,7 +7,6 @@ time that it was given, so that it is right under every augmentation.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,9 +14,7 @@ import numpy as np
 from data_pipeline.choices import unknown_name
 from data_pipeline.orientation import orient_frames
 from data_pipeline.records import Record
-
-if TYPE_CHECKING:
-    from data_pipeline.samples import Cut
+from data_pipeline.sample_cut import Cut
 
 # float32, of each sample: flow (T - 1, H, W, 2) in pixels, (x, y), of each sharp frame
 # to the next and of each next one back; spikes per spike frame (T, h, w) around the

@@ -46,6 +46,7 @@ class Recording:
 
     Attributes:
         shape: (T, C, h, w): frames of the video, channels of an exposure, spike pixels.
+        transfer: in which the spikes integrated, 'gamma', 'linear' or unknown.
     """
 
     def __init__(
@@ -136,11 +137,12 @@ class Recording:
                 layout=facts["layout"],
             )
         self.shape = (num_frames, spike_input.num_channels, *size)
+        self.transfer = str(facts["transfer"])
         self._input = spike_input
         self._maps = self._estimate_maps() if spike_input.low_light else None
         self._gain = 1.0
         if spike_input.matches_gain:
-            self._gain = self._match_gain(blur, facts["transfer"])
+            self._gain = self._match_gain(blur)
 
     def __getitem__(self, key: slice) -> np.ndarray:
         """Returns the channels (t, C, h, w) of frames, float32."""
@@ -156,7 +158,8 @@ class Recording:
         """Yields of each window its spikes with their margin, and the window there."""
         margin = self._input.margin
         for start, end in windows.astype(np.float64):
-            first = int(np.floor(start)) - margin
+            # What the representation allows to end before its margin was checked.
+            first = max(int(np.floor(start)) - margin, 0)
             spikes = self._stream[first : int(np.ceil(end)) + margin]
             yield spikes, np.array([[start - first, end - first]])
 
@@ -170,7 +173,7 @@ class Recording:
         parts = (self._stream[at : min(at + _PART, last)] for at in starts)
         return maps_of_rate(long_rate_of_parts(parts))
 
-    def _match_gain(self, blur: Frames | None, transfer: str) -> float:
+    def _match_gain(self, blur: Frames | None) -> float:
         """One gain for the whole video: slices with gains of their own would show."""
         if blur is None:
             raise ValueError(
@@ -185,7 +188,7 @@ class Recording:
                 next(self._input.rates(spikes, window, maps=self._maps))
                 for spikes, window in self._cut(self._windows[some])
             ]
-            frames = to_spike_space(blur[some], transfer)
+            frames = to_spike_space(blur[some], self.transfer)
             sums += gain_sums(np.stack(rates), frames)
         return gain_of(sums)
 

@@ -24,6 +24,9 @@ from data_pipeline.representations import (
     voxel_grid,
 )
 
+# Representations that take the end of the stream for the end of the margin: where a
+# pixel has no spike before or after, they know what to do.
+OPEN_ENDED = ("charge",)
 MIN_RAW_FRAMES = 32  # fewer hardly show what moves within an exposure
 
 
@@ -64,7 +67,8 @@ def represent(
         start: of the exposure in spike frames.
         end: of the exposure in spike frames.
         margin: spike frames before and after those of the exposure that may be looked
-            at; spikes outside them change nothing.
+            at; spikes outside them change nothing. For those in OPEN_ENDED it ends
+            where the stream does.
         **options: of the representation, as above.
 
     Raises:
@@ -78,6 +82,9 @@ def represent(
     if not start < end:
         raise ValueError(f"The exposure [{start:g}, {end:g}) must not be empty.")
     first, last = math.floor(start) - margin, math.ceil(end) + margin
+    if name in OPEN_ENDED:
+        first = max(first, min(math.floor(start), 0))
+        last = min(last, max(math.ceil(end), len(spikes)))
     if first < 0 or last > len(spikes):
         raise ValueError(
             f"The exposure [{start:g}, {end:g}) with its margin of {margin} covers the "
@@ -209,14 +216,16 @@ def charge_grid(
 
     They are those of a voxel grid, but for the spikes at the edges of the parts: what a
     pixel has gathered between two spikes is shared evenly, see `gather_charge`. So a
-    rate is off by what the light changes between two spikes, not by a whole spike.
+    rate is off by what the light changes between two spikes, not by a whole spike. A
+    pixel that never fires says nothing: its rates are 0.
 
     Raises:
         ValueError: spikes is not (S, h, w), or the window leaves it.
     """
     edges = start + (end - start) * np.arange(num_bins + 1) / num_bins
     gathered = gather_charge(spikes, edges).gathered
-    return np.diff(gathered, axis=0) * np.float32(num_bins / (end - start))
+    rates = np.diff(gathered, axis=0) * np.float32(num_bins / (end - start))
+    return np.where(spikes.any(0), rates, np.float32(0))
 
 
 def _charge(seen: np.ndarray, start: float, end: float, *, num_bins: int) -> np.ndarray:

@@ -94,13 +94,25 @@ def chosen_sets(config: Any) -> list[tuple[str, float]]:
 
     Raises:
         FileNotFoundError: a directory holds no built data set.
-        ValueError: a data set is of another version, or of another spike scale.
+        ValueError: a data set is of another version, of another spike scale, or of
+            linear light where the model cannot take it.
     """
     chosen = [(find_set(name), float(weight)) for name, weight in config.data.sets]
     for split in SPLITS:
         sets = JoinedRecords(chosen, split).sets
         check_spike_scale(sets, expected=config.data.spike_scale)
+        for directory, records in sets:
+            _check_transfer(config.model, str(records[0]["transfer"]), directory)
     return chosen
+
+
+def _check_transfer(model: Any, transfer: str, source: str | Path) -> None:
+    if model.fill_saturated and transfer == "linear":
+        raise ValueError(
+            f"The spikes of {source} integrated linear light, but the model takes the "
+            "light of the frames for theirs (model.fill_saturated); take a model "
+            "without it, trained with data.spikes.normalisation=gain_match."
+        )
 
 
 def train_batches(
@@ -193,8 +205,8 @@ def open_recording(
     video: Frames,
     shape: tuple[int, ...],
     *,
+    config: Any,
     spike_input: SpikeInput,
-    spike_scale: int,
     facts: Mapping[str, Any],
 ) -> Recording:
     """Opens the recording beside a video that is to be restored.
@@ -203,8 +215,8 @@ def open_recording(
         path: of the .dat.
         video: read by slices.
         shape: of the video, (T, H, W, 3).
+        config: of the run that trained the model.
         spike_input: what the model was trained on.
-        spike_scale: RGB pixels per spike pixel that it was trained on.
         facts: what is known of the .dat, as Recording takes it.
 
     Raises:
@@ -212,13 +224,15 @@ def open_recording(
         ValueError: the spikes do not fit the video, or not the model.
     """
     frames, height, width = shape[:3]
-    return Recording(
+    recording = Recording(
         path,
         num_frames=frames,
         height=height,
         width=width,
         spike_input=spike_input,
         blur=video,
-        spike_scale=spike_scale,
+        spike_scale=config.data.spike_scale,
         **facts,
     )
+    _check_transfer(config.model, recording.transfer, path)
+    return recording

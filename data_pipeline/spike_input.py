@@ -17,6 +17,7 @@ from data_pipeline.gain_match import match_gain
 from data_pipeline.noise_maps import NoiseMaps, estimated_maps
 from data_pipeline.normalisation import ChannelStatistics, compress, standardise
 from data_pipeline.represent import (
+    OPEN_ENDED,
     REPRESENTATIONS,
     check_margin,
     count_channels,
@@ -182,12 +183,13 @@ class SpikeInput:
             num_spike_frames: S, how many there are.
             source: what they are of, for the message, as in 'Clip a'.
         """
-        first = math.floor(exposure.min()) - self.margin
-        last = math.ceil(exposure.max()) + self.margin
+        margin = 0 if self.representation in OPEN_ENDED else self.margin
+        first = math.floor(exposure.min()) - margin
+        last = math.ceil(exposure.max()) + margin
         if first < 0 or last > num_spike_frames:
-            most = self.margin + min(first, num_spike_frames - last)
+            most = margin + min(first, num_spike_frames - last)
             raise ValueError(
-                f"{source} has no margin of {self.margin} spike frames around all of "
+                f"{source} has no margin of {margin} spike frames around all of "
                 "its exposures; take one that was recorded for longer, or a margin of "
                 f"{max(most, 0)} at most."
             )

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vrt_spike_jax.frame_source import FrameSource, read_frames, read_spikes
-from vrt_spike_jax.models.spike_encoder import GREY, SATURATED
+from vrt_spike_jax.models.spike_encoder import GREY, LEAST_ENERGY, SATURATED
 
 _FRAMES_AT_ONCE = 4
 
@@ -47,5 +47,7 @@ def video_gain(
         for row, counted in enumerate((rate <= SATURATED, np.ones_like(rate, bool))):
             chosen = rate[counted]
             sums[row] += np.vdot(chosen, light[counted]), np.vdot(chosen, chosen)
-    gains = [product / energy for product, energy in sums.tolist() if energy > 0]
-    return jnp.full(1, gains[0] if gains else 1.0, jnp.float32)
+    (product, energy), (all_products, all_energy) = sums.tolist()
+    if energy < LEAST_ENERGY * all_energy:
+        product, energy = all_products, all_energy
+    return jnp.full(1, product / energy if energy > 0 else 1.0, jnp.float32)

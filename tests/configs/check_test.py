@@ -9,6 +9,7 @@ FUSIONS = ("none", "cross_attn")
 STAGES = ("stage1", "stage2")
 _CONFIDENT = {"model.fusion": "cross_attn", "model.dark_confidence": True}
 _CLOSED_FORM = {"model.closed_form_input": True}
+_FILLED = {"model.fusion": "cross_attn", "model.fill_saturated": True}
 _INSTANTS = {
     "model.fusion": "cross_attn",
     "data.instants": "random",
@@ -49,6 +50,19 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"model.dark_confidence": True}, "no spike encoder"),
         ({**_CONFIDENT, "data.spikes.low_light": True}, "a confidence of its own"),
         ({**_CONFIDENT, "data.spikes.normalisation": "log"}, "normalisation=none"),
+        ({"model.aligned_spikes": True}, "no spike encoder"),
+        ({"model.fill_saturated": True}, "the model takes no spikes"),
+        ({"model.matches_gain": False}, "the model takes no spikes"),
+        ({**_FILLED, "data.spikes.representation": "raw"}, "charge or hard voxel"),
+        ({**_FILLED, "data.spikes.voxel.binning": "bilinear"}, "charge or hard voxel"),
+        ({**_FILLED, "data.spikes.normalisation": "log"}, "normalisation=none"),
+        ({**_FILLED, "model.matches_gain": False}, "and model.matches_gain"),
+        ({**_FILLED, "data.embedded.transfer": "linear"}, "take gamma"),
+        (
+            {**_FILLED, "model.fill_saturated": False, "model.matches_gain": False}
+            | {"data.spikes.normalisation": "gain_match"},
+            "for normalisation=none alone",
+        ),
         ({**_CLOSED_FORM, "data.spikes.representation": "raw"}, "representation=voxel"),
         ({**_CLOSED_FORM, "data.spikes.margin": 2}, "margin=0"),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),

@@ -73,19 +73,23 @@ def test_light_of_both_cameras_is_kept(light: np.ndarray, factor: float) -> None
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_the_factor_is_the_least_squares_one(scale: int) -> None:
     rng = np.random.default_rng(2)
-    rate = 0.9 * rng.random((2, 5, 6), np.float32)
+    rate = 0.7 * rng.random((2, 5, 6), np.float32)
     blur = rng.random((2, 5 * scale, 6 * scale, 3), np.float32)
     cells = grey(blur).reshape(2, 5, scale, 6, scale).mean(axis=(2, 4))
     (expected,), *_ = np.linalg.lstsq(rate.reshape(-1, 1), cells.ravel(), rcond=None)
     assert match_gain(rate, blur) == pytest.approx(expected, rel=1e-5)
 
 
-def test_saturated_pixels_do_not_count_unless_there_are_no_others() -> None:
+def test_saturated_pixels_do_not_count_unless_the_others_say_nothing() -> None:
     rng = np.random.default_rng(3)
     light = rng.random((2, 5, 6), np.float32)
     blur = np.repeat(light[..., None], 3, axis=3)
     rate = np.minimum(light / 0.4, 1)  # the brighter 60 % fire in every spike frame
     assert match_gain(rate, blur) == pytest.approx(0.4, rel=1e-5)
+    # Beside saturated pixels, ones so dark that what they fire is chance.
+    rate[:, 2:], rate[:, :2] = 1, 0.004
+    blur[:, 2:], blur[:, :2] = 0.8, 0.3
+    assert match_gain(rate, blur) == pytest.approx(0.8, rel=0.01)
     bright = np.maximum(blur, 0.5)
     expected = float(grey(bright).mean())
     assert match_gain(np.ones_like(rate), bright) == pytest.approx(expected)

@@ -98,6 +98,26 @@ def test_charge_of_all_bins_is_that_between_the_edges_of_the_exposure() -> None:
     np.testing.assert_allclose(parts[5, 0, 0], 1 / 4, rtol=1e-5)
 
 
+def test_charge_of_a_pixel_that_never_fires_is_nothing() -> None:
+    spikes = np.zeros((65, 2, 2), np.uint8)
+    spikes[[4, 30], 0, 0] = 1
+    window = {"start": 8.0, "end": 57.0, "margin": 8, "num_bins": 4}
+    found = represent("charge", spikes, **window)
+    assert (found[:, 0, 0] > 0).all()
+    assert not found[:, 0, 1].any() and not found[:, 1].any()
+
+
+def test_the_margin_of_charge_ends_where_the_stream_does() -> None:
+    spikes = (np.random.default_rng(3).random((60, 3, 4)) < 0.2).astype(np.uint8)
+    whole = {"start": 0.0, "end": 60.0, "num_bins": 4}
+    found = represent("charge", spikes, **whole, margin=8)
+    np.testing.assert_array_equal(found, represent("charge", spikes, **whole, margin=0))
+    with pytest.raises(ValueError, match="covers the"):
+        represent("charge", spikes, start=-1.0, end=20.0, num_bins=4, margin=8)
+    with pytest.raises(ValueError, match="covers the"):
+        represent("tfi", spikes, start=0.0, end=60.0, num_instants=4, margin=8)
+
+
 def test_both_directions_of_a_surface_are_the_interval(spikes: np.ndarray) -> None:
     window = {"start": 40.0, "end": 73.0, "margin": 40, "num_instants": 5}
     surface = represent("time_surface", spikes, **window, tau=4.0)

@@ -18,7 +18,8 @@ def test_it_equals_match_gain(frames, scale):
     expected = match_gain(jnp.asarray(spikes[None]), jnp.asarray(blur[None]))
     assert gain.shape == expected.shape
     np.testing.assert_allclose(gain, expected, rtol=1e-5)
-    for bright in (np.minimum(4 * spikes, 1), np.ones_like(spikes)):
+    dark = np.where(spikes[:, :1] > 0.5, 1, 0.01) + 0 * spikes
+    for bright in (np.minimum(4 * spikes, 1), np.ones_like(spikes), dark):
         gain = video_gain(blur, bright, spike_scale=scale)
         expected = match_gain(jnp.asarray(bright[None]), jnp.asarray(blur[None]))
         np.testing.assert_allclose(gain, expected, rtol=1e-5)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from vrt_spike_jax.models.warping import flow_warp, nearest4_warp
 
@@ -110,17 +110,21 @@ def _pad_ends(backward: Array, forward: Array) -> tuple[Array, Array]:
 
 
 def beside_neighbours(
-    features: Float[Array, "b t s h w c"], flows: FlowPair
+    features: Float[Array, "b t s h w c"],
+    flows: FlowPair,
+    *,
+    silent: Bool[Array, "b t"],
 ) -> Float[Array, "b t s2 h w c"]:
     """Each frame's spike features between those of its neighbours, in order of time.
 
     Of a neighbour, the features of the middle of its exposure alone are taken, the
     instant that the flow points to, and are warped to the frame; they are 0 where a
-    clip ends.
+    clip ends, and where the neighbour is silent.
 
     Args:
       features: of the spikes of each frame's exposure, at s times in it.
       flows: between neighbouring frames, at the size of the features.
+      silent: frames whose sensor reports nothing.
 
     Returns:
       The features at s + 2 times: the frame before, the exposure, the frame after.
@@ -128,6 +132,7 @@ def beside_neighbours(
     b, _, times = features.shape[:3]
     first = (times - 1) // 2
     middle = features[:, :, first : times - first].mean(2)
+    middle = jnp.where(silent[:, :, None, None, None], 0, middle)
     sources = both_ways(middle[:, 1:], middle[:, :-1])
     warped = over_frames(flow_warp, sources, both_ways(*flows))
     after, before = _pad_ends(warped[:b], warped[b:])

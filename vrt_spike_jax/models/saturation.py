@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 
 import jax.numpy as jnp
-from einops import reduce
 from jaxtyping import Array, Bool, Float
 
-from vrt_spike_jax.models.spike_encoder import GREY
+from vrt_spike_jax.models.spike_encoder import grey_at_spikes
 
 # Spikes per spike frame above which a part of an exposure may be saturated; the charge
 # of a part is known to a few hundredths.
@@ -26,7 +25,7 @@ _RUNS = 8
 def saturated(rates: Float[Array, "b t k h w"]) -> Bool[Array, "b t k h w"]:
     """Which parts of the exposure may have had more light than the spikes can tell."""
     parts = rates.shape[2]
-    run = max(1, parts // _RUNS)
+    run = -(-parts // _RUNS)
     full = rates >= _FULL
     starts = parts - run + 1
     # Runs by their first part: full where all of their parts are.
@@ -56,14 +55,7 @@ def fill_saturated(
       blur: RGB in [0, 1].
     """
     full = saturated(rates)
-    scale = blur.shape[2] // light.shape[3]
-    grey = reduce(
-        blur @ jnp.asarray(GREY, blur.dtype),
-        "b t (h y) (w x) -> b t h w",
-        "mean",
-        y=scale,
-        x=scale,
-    )
+    grey = grey_at_spikes(blur, blur.shape[2] // light.shape[3])
     known = jnp.where(full, 0, light).sum(2)
     count = full.sum(2)
     left = (light.shape[2] * grey - known) / jnp.maximum(count, 1)

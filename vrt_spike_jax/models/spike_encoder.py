@@ -25,6 +25,9 @@ GREY = (0.299, 0.587, 0.114)
 # A pixel that fires in more than this share of the spike frames of an exposure may have
 # seen, in part of it, more light than it could report: it says nothing about the gain.
 SATURATED = 0.7
+# The least share of the energy of all rates that the others have to have: with less,
+# what is left are pixels so dark that their few spikes say nothing either.
+LEAST_ENERGY = 0.01
 # What brings changes of light inside an exposure to the size of the learnt features.
 _CHANGE_FACTOR = 4
 
@@ -50,6 +53,16 @@ def spike_scale_of(spikes_shape: tuple[int, ...], frames_shape: tuple[int, ...])
     )
 
 
+def grey_at_spikes(
+    blur: Float[Array, "b t H W 3"], spike_scale: int
+) -> Float[Array, "b t h w"]:
+    """The grey value of the frames, mean over the area of each spike pixel."""
+    weights = jnp.asarray(GREY, blur.dtype)
+    grey = jnp.matmul(blur, weights, precision="highest")
+    pattern = "b t (h y) (w x) -> b t h w"
+    return reduce(grey, pattern, "mean", y=spike_scale, x=spike_scale)
+
+
 def match_gain(
     spikes: Float[Array, "b t k h w"], blur: Float[Array, "b t H W 3"]
 ) -> Float[Array, " b"]:
@@ -57,20 +70,20 @@ def match_gain(
 
     Least squares of the mean rate of each exposure against the grey blurred frame, both
     of which are the mean light of the exposure. Threshold, gain and illumination of the
-    spike camera cancel. Pixels above SATURATED do not count, unless there are no
-    others. A clip without spikes gets 1.
+    spike camera cancel. Pixels above SATURATED do not count, unless the others have
+    less than LEAST_ENERGY of the energy. A clip without spikes gets 1.
     """
-    scale = spike_scale_of(spikes.shape, blur.shape)
     rate = spikes.mean(2)
-    grey = blur @ jnp.asarray(GREY, blur.dtype)
-    grey = reduce(grey, "b t (h y) (w x) -> b t h w", "mean", y=scale, x=scale)
-    gain = jnp.ones_like(rate, shape=rate.shape[:1])
-    for counted in (jnp.ones_like(rate), (rate <= SATURATED).astype(rate.dtype)):
-        energy = (counted * rate * rate).sum((1, 2, 3))
-        product = (counted * rate * grey).sum((1, 2, 3))
-        found = product / jnp.where(energy > 0, energy, 1)
-        gain = jnp.where(energy > 0, found, gain)
-    return gain
+    grey = grey_at_spikes(blur, spike_scale_of(spikes.shape, blur.shape))
+    axes = (1, 2, 3)
+    counted = rate <= SATURATED
+    energies = rate * rate
+    energy = jnp.where(counted, energies, 0).sum(axes)
+    enough = energy >= LEAST_ENERGY * energies.sum(axes)
+    counted |= ~enough[:, None, None, None]
+    energy = jnp.where(counted, energies, 0).sum(axes)
+    product = jnp.where(counted, rate * grey, 0).sum(axes)
+    return jnp.where(energy > 0, product / jnp.where(energy > 0, energy, 1), 1)
 
 
 class Conv3D(nn.Module):

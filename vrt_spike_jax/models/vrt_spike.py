@@ -223,13 +223,14 @@ class VRTSpike(nn.Module):
         def guide(flows: list[FlowPair]) -> tuple[list[FlowPair], Guides]:
             nonlocal features
             guides: Guides = {}
+            nothing = silent[..., 0, 0, 0]
             if self.alignment != "spynet":
-                flows, guides = self.guided_alignment(
-                    light, flows, silent=silent[..., 0, 0, 0]
-                )
+                flows, guides = self.guided_alignment(light, flows, silent=nothing)
             if self.aligned_spikes:  # VRT aligns before it fuses anything
                 pairs = zip(features, flows, strict=True)
-                features = [beside_neighbours(x, flow) for x, flow in pairs]
+                features = [
+                    beside_neighbours(x, flow, silent=nothing) for x, flow in pairs
+                ]
             return flows, guides
 
         guided = self.alignment != "spynet" or self.aligned_spikes

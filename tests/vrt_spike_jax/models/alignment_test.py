@@ -51,7 +51,8 @@ def test_features_stand_between_those_of_the_aligned_neighbours(times):
     )[None, ..., None].astype(np.float32)
     # What is at a pixel is in the next frame 2 pixels to the right of it.
     flows = FlowPair(constant((2, 0)), constant((-2, 0)))
-    found = np.asarray(beside_neighbours(jnp.asarray(clip), flows))
+    silent = jnp.zeros((1, FRAMES), bool)
+    found = np.asarray(beside_neighbours(jnp.asarray(clip), flows, silent=silent))
     assert found.shape == (1, FRAMES, times + 2, HEIGHT, WIDTH, 1)
     np.testing.assert_array_equal(found[:, :, 1:-1], clip)
     middle = weights.mean() * clip[:, :, 0]  # of the picture as this frame has it
@@ -63,6 +64,11 @@ def test_features_stand_between_those_of_the_aligned_neighbours(times):
         np.testing.assert_allclose(before[inside], expected[inside], atol=1e-5)
         expected = own if frame < FRAMES - 1 else 0 * own
         np.testing.assert_allclose(after[inside], expected[inside], atol=1e-5)
+    silent = silent.at[0, 2].set(True)
+    told = np.array(beside_neighbours(jnp.asarray(clip), flows, silent=silent))
+    assert not told[0, 1, -1].any() and not told[0, 3, 0].any()
+    told[0, 1, -1], told[0, 3, 0] = found[0, 1, -1], found[0, 3, 0]
+    np.testing.assert_array_equal(told, found)
 
 
 def test_hops_chain_the_flows_of_the_frames_between():

@@ -25,6 +25,15 @@ def test_only_runs_of_an_eighth_of_the_exposure_are_saturated():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("parts, run", [(8, 1), (12, 2), (15, 2), (32, 4)])
+def test_a_run_is_an_eighth_of_the_exposure_or_longer(parts, run):
+    for length in (run - 1, run):
+        rates = np.zeros((1, 1, parts, 1, 1))
+        rates[:, :, 2 : 2 + length] = 1
+        found = np.asarray(saturated(jnp.asarray(rates)))
+        assert found.sum() == (length if length == run else 0)
+
+
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_light_that_is_even_where_it_saturates_is_found_exactly(scale):
     light = RNG.uniform(0, 0.45, (2, 3, 1, 4, 6)) * np.ones((32, 1, 1))

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipeline import gain_match
+from vrt_spike_jax.models import spike_encoder
 from vrt_spike_jax.models.spike_encoder import (
     Conv3D,
     SpikeEncoder3D,
@@ -111,13 +113,23 @@ def test_match_gain_cancels_the_threshold():
         np.testing.assert_allclose(matched, light, rtol=1e-5)
 
 
-def test_saturated_pixels_do_not_count_unless_there_are_no_others():
+def test_saturated_pixels_do_not_count_unless_the_others_say_nothing():
     light = RNG.random((2, 2, 8, 8))
     blur = jnp.asarray(light[..., None] * np.ones(3))
     rates = np.minimum(light / np.array([0.4, 0.01])[:, None, None, None], 1)
     rates[1] = 1  # of the second clip all pixels fire in every spike frame
     found = match_gain(jnp.asarray(rates[:, :, None] * np.ones((4, 1, 1))), blur)
     np.testing.assert_allclose(found, [0.4, light[1].mean()], rtol=1e-5)
+    # Beside saturated pixels, ones so dark that what they fire is chance.
+    rates[:, :, 4:], rates[:, :, :4] = 1, 0.004
+    blur = blur.at[:, :, 4:].set(0.8).at[:, :, :4].set(0.3)
+    found = match_gain(jnp.asarray(rates[:, :, None]), blur)
+    np.testing.assert_allclose(found, 0.8, rtol=0.01)
+
+
+def test_its_constants_are_those_of_the_data_pipeline():
+    assert spike_encoder.SATURATED == gain_match.SATURATED
+    assert spike_encoder.LEAST_ENERGY == gain_match.LEAST_ENERGY
 
 
 def test_match_gain_of_darkness_is_one():
