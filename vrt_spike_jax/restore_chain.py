@@ -29,7 +29,7 @@ def restore_chain(
     spikes: FrameSource | None = None,
     *,
     sigma: int | float | None = None,
-    instants: int | None = None,
+    instant_count: int | None = None,
     progress: Progress | None = None,
 ) -> FrameStream:
     """Restores a video by one model after the other, such as x4 and double rate.
@@ -41,8 +41,8 @@ def restore_chain(
       blur: as for `restore_frames`.
       spikes: of the first model.
       sigma: noise level of `blur`, for the one model that is told it.
-      instants: frames that the first model restores of each exposure, evenly in it;
-        None for the one in the middle.
+      instant_count: frames that the first model restores of each exposure, evenly in
+        it; None for the one in the middle.
       progress: called with (tiles done, tiles in all) of all models together.
 
     Returns:
@@ -51,7 +51,8 @@ def restore_chain(
     Raises:
       ValueError: as `restore_frames`, or `check_chain`.
     """
-    check_chain([link.model for link in links], sigma=sigma, instants=instants)
+    models = [link.model for link in links]
+    check_chain(models, sigma=sigma, instant_count=instant_count)
     counts: dict[int, tuple[int, int]] = {}
 
     def counted(index: int) -> Progress:
@@ -62,6 +63,7 @@ def restore_chain(
 
         return show
 
+    asked = even_instants(instant_count) if instant_count else None
     source = blur
     for index, link in enumerate(links):
         stream = restore_frames(
@@ -73,7 +75,7 @@ def restore_chain(
             overlap=link.overlap,
             tiling=link.tiling,
             sigma=sigma if task_of(link.model).nonblind else None,
-            instants=even_instants(instants) if index == 0 and instants else None,
+            instants=asked if index == 0 else None,
             progress=counted(index),
         )
         source = stream
@@ -96,7 +98,7 @@ def check_chain(
     models: Sequence[Restorer],
     *,
     sigma: int | float | None,
-    instants: int | None = None,
+    instant_count: int | None = None,
 ) -> None:
     """Checks that models can follow each other, before anything is read.
 
@@ -105,7 +107,7 @@ def check_chain(
         are told the noise level get one, or the first is asked for instants and takes
         none.
     """
-    if instants is not None:
+    if instant_count is not None:
         require_takes_instant(models[0])
     for index, model in enumerate(models[1:], start=2):
         if model.takes_spikes:
@@ -131,7 +133,7 @@ def check_chain(
         )
 
 
-def rate_factor(models: Sequence[Restorer], instants: int | None = None) -> int:
+def rate_factor(models: Sequence[Restorer], instant_count: int | None = None) -> int:
     """How many times as many frames a second the chain gives."""
     doublings = sum(task_of(model).clip_frames > 0 for model in models)
-    return (instants or 1) * 2**doublings
+    return (instant_count or 1) * 2**doublings

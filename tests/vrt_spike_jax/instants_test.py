@@ -129,7 +129,7 @@ def test_a_chain_asks_its_first_model():
         Link(Shows(), {}, **TILES),
         Link(Between(), {}, **TILES),
     ]
-    restored = np.stack(list(restore_chain(links, blur, spikes, instants=3)))
+    restored = np.stack(list(restore_chain(links, blur, spikes, instant_count=3)))
     assert len(restored) == 2 * 9 - 1
     models = [link.model for link in links]
     assert rate_factor(models, 3) == 6
@@ -138,7 +138,7 @@ def test_a_chain_asks_its_first_model():
         instants_of(restored[::2]), 3 * even_instants(3), atol=1e-6
     )
     with pytest.raises(ValueError, match="train one with data.instants=random"):
-        check_chain([Restore()], sigma=None, instants=3)
+        check_chain([Restore()], sigma=None, instant_count=3)
 
 
 @pytest.mark.parametrize(
