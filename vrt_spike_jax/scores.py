@@ -156,7 +156,7 @@ def format_table(rows: Sequence[Row]) -> str:
     """PSNR and SSIM as an aligned table, with what each gains over the blurred input.
 
     What is called METHOD AT is compared with the same instant as 'blurred AT' is.
-    Other metrics stand in a second table below.
+    Other metrics stand in a second table below. A cell without a value is blank.
     """
     baselines = {row["method"]: row for row in rows if "blurred" in row["method"]}
     columns = [name for name in MAIN if any(row.get(name) is not None for row in rows)]
@@ -168,14 +168,9 @@ def format_table(rows: Sequence[Row]) -> str:
         _, *at = row["method"].split(" ")
         blurred = baselines.get(" ".join(["blurred", *at]))
         for name in columns:
-            digits = METRICS[name].digits
-            cells.append(f"{row[name]:.{digits}f}")
-            if baselines and blurred is None:
-                cells.append("")
-            elif blurred is not None:
-                gain = row[name] - blurred[name]
-                shown = row is not blurred and math.isfinite(gain)
-                cells.append(f"{gain:+.{digits}f}" if shown else "")
+            cells.append(_cell(row, name))
+            if baselines:
+                cells.append(_gain_cell(row, blurred, name))
         lines.append(cells)
     text = _aligned(lines)
     others = [name for name in METRICS if name not in MAIN and name in rows[0]]
@@ -190,6 +185,13 @@ def format_table(rows: Sequence[Row]) -> str:
 def _cell(row: Row, name: str) -> str:
     value = row[name]
     return "" if value is None else f"{value:.{METRICS[name].digits}f}"
+
+
+def _gain_cell(row: Row, blurred: Row | None, name: str) -> str:
+    if blurred is None or row is blurred or None in (row[name], blurred[name]):
+        return ""
+    gain = row[name] - blurred[name]
+    return f"{gain:+.{METRICS[name].digits}f}" if math.isfinite(gain) else ""
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

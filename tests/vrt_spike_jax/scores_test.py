@@ -126,6 +126,27 @@ def test_pixels_of_which_none_move_are_not_shown():
     assert "moving" not in format_table(rows)
 
 
+def test_a_method_without_a_value_where_others_have_one_is_blank():
+    """As of an instant at which nothing moves, while something does at the middle."""
+    rows = [
+        {"method": "blurred", "psnr_moving": 20.0},
+        {"method": "model", "psnr_moving": 26.5},
+        {"method": "blurred first", "psnr_moving": None},
+        {"method": "model first", "psnr_moving": None},
+        {"method": "blurred last", "psnr_moving": None},
+        {"method": "model last", "psnr_moving": 30.0},
+    ]
+    assert format_table(rows).splitlines() == [
+        "method         moving [dB]   gain",
+        "blurred              20.00",
+        "model                26.50  +6.50",
+        "blurred first",
+        "model first",
+        "blurred last",
+        "model last           30.00",
+    ]
+
+
 def test_the_table_is_aligned_and_shows_the_gain():
     rows = [
         {"method": "blurred", "psnr": 25.0, "ssim": 0.75},
