@@ -141,7 +141,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate.require_evaluable(_model(config))  # before the data set is built
     evaluation_run.lpips_weights(config.eval)
     step = checkpoint.chosen_step(workdir / "checkpoints", options.step)
-    folder = eval_options.results_folder(options, workdir)
+    newest = checkpoint.newest_step(workdir / "checkpoints")
+    folder = eval_options.results_folder(options, workdir, newest=newest)
     require_writable(folder)
     model, params = _model_and_params(config, workdir, step=step)
     spike_input, data = _spike_input(config, workdir), _data(config)

@@ -50,21 +50,35 @@ def check_eval(options: argparse.Namespace) -> None:
     options.sharp = os.path.expanduser(options.sharp)
 
 
-def results_folder(options: argparse.Namespace, workdir: Path | None = None) -> Path:
+def results_folder(
+    options: argparse.Namespace,
+    workdir: Path | None = None,
+    *,
+    newest: int | None = None,
+) -> Path:
     """Where the results go: --output, or a folder named after what is evaluated.
 
-    That of the work directory itself for the training's data; below it for --data.
+    The work directory itself holds those of the newest checkpoint on the training's
+    data, as the training does, which is taken as finished by them; what is of --data or
+    of another --step goes below it.
 
     Args:
       options: of --mode=eval, checked.
       workdir: of the model; None for a comparison without one.
+      newest: step of the newest checkpoint of the work directory.
     """
     if options.output is not None:
         return Path(options.output).expanduser().resolve()
     if workdir is None:
-        return Path("runs", f"eval_{Path(options.prediction).resolve().stem}").resolve()
-    if options.data is None:
-        return workdir
-    # A data set's directory ends in its version.
-    names = [Path(name).expanduser().resolve().parent.name for name in options.data]
-    return workdir / "eval" / "+".join(names)
+        source = Path(options.prediction).resolve()
+        # A folder has no suffix: what follows a dot tells restored_x4.2 from _x4.3.
+        name = source.name if source.is_dir() else source.stem
+        return Path("runs", f"eval_{name}").resolve()
+    parts = []
+    if options.data is not None:
+        # A data set's directory ends in its version.
+        names = [Path(name).expanduser().resolve().parent.name for name in options.data]
+        parts.append("+".join(names))
+    if options.step not in (None, newest):
+        parts.append(f"step_{options.step}")
+    return workdir.joinpath("eval", *parts) if parts else workdir

@@ -96,3 +96,18 @@ def test_results_go_where_they_overwrite_no_others(tmp_path, monkeypatch):
     assert results_folder(named, workdir) == tmp_path / "here"
     compared = parse("--prediction=out/restored.mp4", "--sharp=sharp.mp4")
     assert results_folder(compared) == tmp_path / "runs" / "eval_restored"
+    for version in ("x4.2", "x4.3"):  # of a folder all is name, and nothing suffix
+        (tmp_path / "out" / version).mkdir(parents=True)
+        compared = parse(f"--prediction=out/{version}", "--sharp=sharp")
+        assert results_folder(compared) == tmp_path / "runs" / f"eval_{version}"
+
+
+def test_an_older_step_does_not_take_the_place_of_the_trainings_results():
+    workdir = Path("/runs/one")
+    older = parse("--workdir=w", "--step=40")
+    assert results_folder(older, workdir, newest=60) == workdir / "eval" / "step_40"
+    assert results_folder(older, workdir, newest=40) == workdir
+    other = parse("--workdir=w", "--step=40", "--data=sets/dvd-3c/2.0.0")
+    below = workdir / "eval" / "dvd-3c"
+    assert results_folder(other, workdir, newest=60) == below / "step_40"
+    assert results_folder(other, workdir, newest=40) == below
