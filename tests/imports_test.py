@@ -51,6 +51,7 @@ LAYERS = (
         "official_weights",
         "feature_weights",
         "atomic_file",
+        "agreement",
     },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
     | {"discriminator_state"},

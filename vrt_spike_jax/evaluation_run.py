@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vrt_spike_jax.agreement import together
 from vrt_spike_jax.atomic_file import replacing
 from vrt_spike_jax.evaluate import (
     PROTOCOL,
@@ -41,7 +42,7 @@ from vrt_spike_jax.scores import (
     plain_number,
     rows_of,
 )
-from vrt_spike_jax.shared_clips import forget, score_clips
+from vrt_spike_jax.shared_clips import EVALUATION, forget, score_clips
 from vrt_spike_jax.train_log import MetricWriter
 
 # The one method of a comparison without a model.
@@ -114,12 +115,13 @@ def evaluate_run(
 
     Raises:
       FileNotFoundError, ValueError: as `lpips_weights`, `require_evaluable` and
-        `score_clip`, or no clip has sharp frames.
+        `score_clip`, no clip has sharp frames, or another process failed.
     """
     folder = Path(folder).resolve()
-    require_clips(test_clips)
-    require_evaluable(model)
-    lpips = lpips_weights(config.eval)
+    with together(EVALUATION):
+        require_clips(test_clips)
+        require_evaluable(model)
+        lpips = lpips_weights(config.eval)
     tiles = {
         "tile": tuple(config.eval.tile),
         "overlap": tuple(config.eval.overlap),
@@ -145,17 +147,18 @@ def evaluate_run(
         "versions": versions(),
     }
     clips = score_clips(folder, test_clips, score, state=state)
-    if clips:
-        rows = _write(
-            folder,
-            clips,
-            protocol=PROTOCOL,
-            data={"sets": list(data_sets)},
-            config=config.to_dict(),
-            step=step,
-        )
-        if writer is not None:
-            _log(writer, rows, step)
+    with together(EVALUATION):
+        if clips:
+            rows = _write(
+                folder,
+                clips,
+                protocol=PROTOCOL,
+                data={"sets": list(data_sets)},
+                config=config.to_dict(),
+                step=step,
+            )
+            if writer is not None:
+                _log(writer, rows, step)
     forget(folder)
 
 
@@ -179,11 +182,14 @@ def compare_run(
       data: what tells these pictures from others.
 
     Raises:
-      FileNotFoundError, ValueError: as `lpips_weights`, or a clip has too few or too
-        small frames for a metric.
+      FileNotFoundError, ValueError: as `lpips_weights`, a clip has too few or too
+        small frames for a metric, the folder has the results of another comparison or
+        of a model, or another process failed.
     """
     folder = Path(folder).resolve()
-    lpips = lpips_weights(settings)
+    with together(EVALUATION):
+        _require_own_results(folder / "results.json", data)
+        lpips = lpips_weights(settings)
     metrics = {
         name: metric
         for name, metric in metrics_named(settings.metrics).items()
@@ -200,11 +206,37 @@ def compare_run(
     config = {"eval": settings.to_dict()}
     state = {"config": config, "data": dict(data), "versions": versions()}
     clips = score_clips(folder, pairs, score, state=state)
-    if clips:
-        _write(
-            folder, clips, protocol=PAIRS_PROTOCOL, data=data, config=config, step=None
-        )
+    with together(EVALUATION):
+        if clips:
+            _write(
+                folder,
+                clips,
+                protocol=PAIRS_PROTOCOL,
+                data=data,
+                config=config,
+                step=None,
+            )
     forget(folder)
+
+
+def _require_own_results(path: Path, data: Mapping[str, Any]) -> None:
+    """Refuses to overwrite results, unless they are of the same two sources."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["data"]
+        sources = found.get("prediction"), found.get("sharp")
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, AttributeError):
+        sources = None, None  # damaged: what it is of is not known
+    if sources == (data["prediction"], data["sharp"]):
+        return
+    what = "something else"
+    if None not in sources:
+        what = f"{sources[0]} compared with {sources[1]}"
+    raise ValueError(
+        f"{path} has the results of {what}, not of {data['prediction']} compared with "
+        f"{data['sharp']}; pass --output=FOLDER to write to another folder."
+    )
 
 
 def _write(

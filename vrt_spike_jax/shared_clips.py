@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+from vrt_spike_jax.agreement import together
 from vrt_spike_jax.atomic_file import replacing
 from vrt_spike_jax.evaluate import Show, show_on
 from vrt_spike_jax.scores import ClipScores
@@ -22,6 +22,8 @@ from vrt_spike_jax.scores import ClipScores
 # Below the folder of the results, while there are none.
 UNFINISHED = "unfinished_evaluation"
 _STATE = "state.json"
+# What failed, where one process has.
+EVALUATION = "the evaluation"
 
 Score = Callable[[Any, Show], ClipScores]
 
@@ -54,12 +56,33 @@ def score_clips(
       The scores of all clips in the first process, none in the others.
 
     Raises:
-      ValueError: a file of another process cannot be seen or read.
+      ValueError: a file of another process cannot be seen or read, or another process
+        failed.
     """
     kept = folder / UNFINISHED
-    if jax.process_index() == 0:
-        _begin(kept, state)
-    _wait("evaluation has begun")
+    with together(EVALUATION):
+        if jax.process_index() == 0:
+            _begin(kept, state)
+    with together(EVALUATION):
+        _score_own(kept, clips, score)
+    with together(EVALUATION):
+        if jax.process_index() > 0:
+            return []
+        return [_read(_file(kept, index)) for index in range(len(clips))]
+
+
+def forget(folder: Path) -> None:
+    """Removes what `score_clips` kept, when the results are written.
+
+    Every process calls it; it returns when the first has removed everything.
+    """
+    with together(EVALUATION):
+        if jax.process_index() == 0:
+            shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+
+
+def _score_own(kept: Path, clips: Sequence[Any], score: Score) -> None:
+    """Measures those of this process's clips that are left."""
     own = own_clips(
         len(clips),
         process_index=jax.process_index(),
@@ -79,20 +102,6 @@ def score_clips(
             scores = score(clips[index], show_on(bar))
             _write_json(_file(kept, index), scores.to_json())
             bar.update()
-    _wait("all clips are measured")
-    if jax.process_index() > 0:
-        return []
-    return [_read(_file(kept, index)) for index in range(len(clips))]
-
-
-def forget(folder: Path) -> None:
-    """Removes what `score_clips` kept, when the results are written.
-
-    Every process calls it; it returns when the first has removed everything.
-    """
-    if jax.process_index() == 0:
-        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    _wait("evaluated")
 
 
 def _begin(kept: Path, state: Mapping[str, Any]) -> None:
@@ -140,9 +149,3 @@ def _read(path: Path) -> ClipScores:
         raise ValueError(
             f"{path} cannot be read; delete {path.parent} to measure all clips anew."
         ) from error
-
-
-def _wait(moment: str) -> None:
-    """Returns when every process has come so far."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(moment)

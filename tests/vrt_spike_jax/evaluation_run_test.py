@@ -178,12 +178,17 @@ def test_processes_share_the_clips(clips, processes):
     assert max(sizes) - min(sizes) <= 1
 
 
+def alone(*, succeeded):
+    """In place of what waits for the other process, which is not there."""
+    return [succeeded]
+
+
 def test_a_process_measures_its_own_and_the_first_writes_all(
     tmp_path, whole, monkeypatch
 ):
     """The second process comes first; what it leaves, the first one puts together."""
     monkeypatch.setattr("jax.process_count", lambda: 2)
-    monkeypatch.setattr("vrt_spike_jax.shared_clips._wait", lambda moment: None)
+    monkeypatch.setattr("vrt_spike_jax.agreement._all_outcomes", alone)
     read_by = []
     for own in (1, 0):
         clips = Clips(4)
@@ -205,7 +210,7 @@ def test_a_file_that_another_process_wrote_elsewhere_is_one_sentence(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("jax.process_count", lambda: 2)
-    monkeypatch.setattr("vrt_spike_jax.shared_clips._wait", lambda moment: None)
+    monkeypatch.setattr("vrt_spike_jax.agreement._all_outcomes", alone)
     with pytest.raises(ValueError, match=r"clip_000001.json, .* a disk that all"):
         run(tmp_path, Clips(2))
 
@@ -309,6 +314,30 @@ def test_pictures_are_compared_as_scikit_image_does(tmp_path):
     assert results["step"] is None
     assert results["data"] == data | {"clips": ["pair-0", "pair-1"], "frames": 4}
     assert [row["method"] for row in results["rows"]] == ["prediction"]
+
+
+def test_a_comparison_overwrites_its_own_results_alone(tmp_path):
+    data = {"prediction": "a", "sharp": "b", "files": "12ab"}
+    compare_run(config_of().eval, tmp_path, pairs=[pair_of(0)], data=data)
+    before = bytes_of(tmp_path)
+    for other in ({"prediction": "c"}, {"sharp": "c"}):
+        with pytest.raises(ValueError, match=r"of a compared with b, .* pass --output"):
+            compare_run(config_of().eval, tmp_path, pairs=[], data=data | other)
+    assert bytes_of(tmp_path) == before
+    again = data | {"files": "34cd"}  # the same folders, restored once more
+    compare_run(config_of().eval, tmp_path, pairs=[pair_of(0)], data=again)
+    assert read(tmp_path / "results.json")["data"]["files"] == "34cd"
+
+
+@pytest.mark.parametrize("text", ['{"data": {"sets": []}}', "{", "[]", '{"data": 1}'])
+def test_a_comparison_does_not_overwrite_what_is_of_no_comparison(tmp_path, text):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    data = {"prediction": "a", "sharp": "b"}
+    with pytest.raises(ValueError, match="has the results of something else, not of a"):
+        compare_run(config_of().eval, tmp_path, pairs=[pair_of(0)], data=data)
+    assert path.read_text() == text
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_weights_that_are_not_named_or_not_there_are_one_sentence():
