@@ -359,12 +359,12 @@ def _check(config: Any, *, for_training: bool) -> None:
 def _check_training(config: Any) -> None:
     """What a training needs, before the data set is built for it."""
     from data_pipeline import run_data
-    from vrt_spike_jax import compile_check, loss_networks
-    from vrt_spike_jax.optimizer import label_parameters
+    from vrt_spike_jax import compile_check, loss_networks, optimizer
+    from vrt_spike_jax.losses.table import batch_fields
 
     compile_check.require_trainable(_model(config), config.model.variant)
-    label_parameters(_abstract_params(config), config.optimizer.groups)
-    run_data.check_exposures(config, _spike_input(config))
+    optimizer.label_parameters(_abstract_params(config), config.optimizer.groups)
+    run_data.check_exposures(config, _spike_input(config), batch_fields(config.loss))
     loss_networks.require_files(config.loss)
 
 

@@ -11,9 +11,11 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.augment import cut_windows
 from data_pipeline.choices import unknown_name
+from data_pipeline.latent_instants import relative_instants
 from data_pipeline.orientation import orient_frames
-from data_pipeline.records import Record
+from data_pipeline.records import Record, middle_sharp
 from data_pipeline.sample_cut import Cut
 
 # float32, of each sample: flow (T - 1, H, W, 2) in pixels, (x, y), of each sharp frame
@@ -40,6 +42,35 @@ class LossFields:
                 f"tfp_window must be odd to have a centre, got {self.tfp_window}."
             )
 
+    def check_record(
+        self, record: Record, *, num_frames: int, margin: int, instants: str
+    ) -> None:
+        """Checks whether the fields can be measured wherever a clip is cut.
+
+        Args:
+            record: with sharp frames.
+            num_frames: of a sample.
+            margin: spike frames that are cut before and after each exposure.
+            instants: the target, a name in `latent_instants.INSTANTS`.
+
+        Raises:
+            ValueError: as `of_sample`.
+        """
+        if not set(_RATES) & set(self.names):
+            return
+        _check_colour(record)
+        exposure = record["exposure"]
+        if instants == "middle":
+            record = {**record, "sharp_time": middle_sharp(record)[1]}
+        shown = relative_instants(record)
+        for first in range(len(exposure) - num_frames + 1):
+            part = slice(first, first + num_frames)
+            spikes, cut = cut_windows(record["spikes"], exposure[part], margin=margin)
+            around = np.concatenate(
+                [_spike_frames(cut, instant) for instant in shown[part].T]
+            )
+            self._check_window(around, len(spikes[0]), record)
+
     def of_sample(self, record: Record, cut: Cut) -> list[np.ndarray]:
         """Returns the fields of one sample, in the order of `names`.
 
@@ -58,27 +89,14 @@ class LossFields:
         return [np.array(found[name], np.float32, order="C") for name in self.names]
 
     def _rates(self, record: Record, cut: Cut) -> dict[str, np.ndarray]:
-        if record["cfa"] != "none":
-            raise ValueError(
-                f"Clip {record['name']} has spikes behind the colour filters "
-                f"{record['cfa']}, which the losses reblur and spike_rate do not take; "
-                "set their weights to 0."
-            )
-        window = self.tfp_window
+        _check_colour(record)
         spikes, exposure = cut.spikes, cut.crop.exposure
         if cut.is_reversed:  # an instant between frames is counted forwards
             spikes = spikes[::-1, ::-1]
-        half = (exposure[:, 1] - exposure[:, 0]) / 2
-        # Relative instants are float32: what is whole stays so.
-        times = np.round(exposure.mean(axis=1) + half * cut.crop.instant, 3)
-        firsts = times.astype(int) - window // 2
-        length = spikes.shape[1]
-        if firsts.min() < 0 or firsts.max() + window > length:
-            raise ValueError(
-                f"loss.tfp_window={window} around the sharp instant reaches beyond the "
-                f"{length} spike frames of an exposure of clip {record['name']}; take "
-                "a shorter one, or a larger data.spikes.margin."
-            )
+        around = _spike_frames(exposure, cut.crop.instant)
+        self._check_window(around, spikes.shape[1], record)
+        window = self.tfp_window
+        firsts = around - window // 2
         short = np.stack(
             [
                 frames[first : first + window].mean(axis=0, dtype=np.float32)
@@ -91,6 +109,35 @@ class LossFields:
             "rate_short": short[::-1] if cut.is_reversed else short,
             "rate_long": long[:, 0],
         }
+
+    def _check_window(self, around: np.ndarray, length: int, record: Record) -> None:
+        """Raises a ValueError unless windows around spike frames are inside a cut."""
+        half = self.tfp_window // 2
+        room = int(min(around.min(), length - 1 - around.max()))
+        if room < half:
+            shorter = f"{2 * room + 1} at most, or " if room >= 0 else ""
+            raise ValueError(
+                f"loss.tfp_window={self.tfp_window} around a sharp instant reaches "
+                f"beyond the {length} spike frames that are cut of an exposure of clip "
+                f"{record['name']}; take {shorter}a data.spikes.margin that is larger "
+                f"by {half - room}."
+            )
+
+
+def _check_colour(record: Record) -> None:
+    if record["cfa"] != "none":
+        raise ValueError(
+            f"Clip {record['name']} has spikes behind the colour filters "
+            f"{record['cfa']}, which the losses reblur and spike_rate do not take; "
+            "set their weights to 0."
+        )
+
+
+def _spike_frames(exposure: np.ndarray, instant: np.ndarray) -> np.ndarray:
+    """The spike frames (T,) at instants relative to their exposures (T, 2)."""
+    half = (exposure[:, 1] - exposure[:, 0]) / 2
+    # Relative instants are float32: what is whole stays so.
+    return np.round(exposure.mean(axis=1) + half * instant, 3).astype(int)
 
 
 def _flows(sharp: np.ndarray) -> dict[str, np.ndarray]:

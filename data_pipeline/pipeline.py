@@ -88,8 +88,9 @@ def train_batches(
     Raises:
         ValueError: a clip is too short, too small or without sharp frames, the splits
             have fewer clips than a global batch, the data sets differ in their spike
-            scale, an argument is out of its range, or instants are to be drawn and a
-            clip has one sharp frame of each exposure.
+            scale, an argument is out of its range, instants are to be drawn and a
+            clip has one sharp frame of each exposure, or loss_fields cannot be measured
+            on the first clip of a set.
         FileNotFoundError: there is no data set in a directory.
     """
     _leave_accelerators_alone()
@@ -102,9 +103,13 @@ def train_batches(
             raise ValueError(f"{name} must not be negative, got {value}.")
     check_spike_scale(records.sets)
     for _, clips in records.sets:
-        _check_clip(clips[0], spike_input, num_frames=num_frames, crop_size=crop_size)
+        record = clips[0]
+        _check_clip(record, spike_input, num_frames=num_frames, crop_size=crop_size)
         if instants == "random":
-            latent_instants.check_several(clips[0])
+            latent_instants.check_several(record)
+        loss_fields.check_record(
+            record, num_frames=num_frames, margin=spike_input.margin, instants=instants
+        )
     sampler = Sampler(
         records,
         num_frames=num_frames,

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipeline import pipeline, spike_statistics
 from data_pipeline.evaluated_clips import EvaluatedClips
-from data_pipeline.exposure import MARGIN, exposure_windows
+from data_pipeline.exposure import MARGIN, exposure_windows, sharp_times
 from data_pipeline.latent_clips import LatentClips
 from data_pipeline.latent_instants import count_instants
 from data_pipeline.loss_fields import LossFields
@@ -60,10 +62,14 @@ def measured_spike_input(
     return dataclasses.replace(spike_input, statistics=statistics)
 
 
-def check_exposures(config: Any, spike_input: SpikeInput) -> None:
-    """Checks whether spikes of the embedded clips can become what the model is given.
+def check_exposures(
+    config: Any, spike_input: SpikeInput, loss_fields: Sequence[str] = ()
+) -> None:
+    """Checks whether spikes of the embedded clips can become what a training needs.
 
-    Of prepared data sets the first clip of each is looked at, which is quick.
+    That is what the model is given, and the `loss_fields`, names in
+    `loss_fields.FIELDS`. Of prepared data sets `train_batches` looks at the first clip
+    of each, which is quick.
 
     Raises:
         ValueError: they cannot.
@@ -79,6 +85,25 @@ def check_exposures(config: Any, spike_input: SpikeInput) -> None:
         embedded.exposure + 2 * MARGIN,
         source="with the present settings of data.spikes, a clip of data.embedded",
     )
+    times = sharp_times(exposure, embedded.sharp_instants)
+    _loss_fields(config, loss_fields).check_record(
+        {
+            "name": "embedded",
+            "cfa": embedded.cfa,
+            "blur": np.empty((1, 0, 0, 3), np.uint8),
+            "sharp": np.empty((len(times), 0, 0, 3), np.uint8),
+            "spikes": np.empty((embedded.exposure + 2 * MARGIN, 0, 0), np.uint8),
+            "exposure": exposure,
+            "sharp_time": times,
+        },
+        num_frames=1,
+        margin=spike_input.margin,
+        instants=config.data.instants,
+    )
+
+
+def _loss_fields(config: Any, names: Sequence[str]) -> LossFields:
+    return LossFields(tuple(names), config.loss.tfp_window)
 
 
 def embedded_set(config: Any) -> str:
@@ -140,7 +165,7 @@ def train_batches(
         start_step=start_step,
         jitter=pipeline.Jitter(**settings.jitter),
         instants=settings.instants,
-        loss_fields=LossFields(tuple(loss_fields), config.loss.tfp_window),
+        loss_fields=_loss_fields(config, loss_fields),
         process_index=process_index,
         process_count=process_count,
     )

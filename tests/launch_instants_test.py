@@ -102,6 +102,26 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_written(restore, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_spike_losses_that_do_not_fit_an_instant_are_refused_before_the_data_is_built(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    # Instants are up to 20 spike frames from the middle of 49.
+    code = launch.main(
+        [
+            f"--config={launch.ROOT / 'configs/cross_attn.py'}:smoke",
+            "--config.data.instants=random",
+            "--config.data.embedded.sharp_instants=5",
+            "--config.loss.spike_rate.weight=0.1",
+        ]
+    )
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2
+    assert "loss.tfp_window=25 around a sharp instant" in line
+    assert "take 9 at most, or a data.spikes.margin that is larger by 8" in line
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_what_was_trained_at_random_instants_restores_any_of_them(tmp_path):
     options = ("--config.data.instants=random", "--config.model.time_code=True")

@@ -15,6 +15,7 @@ import pytest
 
 from data_pipeline import jitter, latent_instants, pipeline, prepare
 from data_pipeline.latent_clips import LatentClips
+from data_pipeline.loss_fields import LossFields
 from data_pipeline.mixing import JoinedRecords
 from data_pipeline.spike_input import SpikeInput
 from data_pipeline.video_files import write_video
@@ -183,6 +184,21 @@ def test_clips_show_the_first_and_the_last_instant_beside_the_middle(data):
         assert shown["moving"].any()
     with pytest.raises(ValueError, match="take 49 at most"):
         LatentClips(records, spike_input=VOXELS, tfp_short_window=51)
+
+
+def test_rates_that_cannot_be_measured_at_some_instant_are_said_at_once(data):
+    # 16 spike frames from the middle of 49, 8 are left to the end of the exposure.
+    options = {"num_frames": 2, "crop_size": CROP, "spike_input": VOXELS}
+    options |= {"batch_size": 1, "seed": 5, "start_step": 0, "instants": "random"}
+    with pytest.raises(ValueError, match=r"loss.tfp_window=19 .* take 17 at most"):
+        pipeline.train_batches(
+            data, loss_fields=LossFields(("rate_short",), 19), **options
+        )
+    seen = {
+        sample["instant"][0].round(3)
+        for sample in take(data, 16, loss_fields=LossFields(("rate_short",), 17))
+    }
+    assert len(seen) == 3
 
 
 def test_one_sharp_frame_leaves_nothing_to_draw(tmp_path):

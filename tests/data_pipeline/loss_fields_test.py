@@ -1,5 +1,6 @@
 """What losses need is that of the very sample: of its place, direction and time."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from batches import OPTIONS, take
 from data_pipeline.capture import capture
-from data_pipeline.exposure import exposure_windows
+from data_pipeline.exposure import exposure_windows, sharp_times
 from data_pipeline.jitter import Jitter
 from data_pipeline.loss_fields import FIELDS, LossFields
 from data_pipeline.records import Record, middle_sharp, unpack_spikes
@@ -106,6 +107,34 @@ def test_batches_have_the_fields_beside_what_they_had(directory, spike_input) ->
     for name, shape in shapes.items():
         assert later[name].shape == (OPTIONS["batch_size"], *shape)
         assert later[name].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("window", "margin", "instants", "sentence"),
+    [
+        (5, 0, "random", r"take 3 at most, or a data\.spikes\.margin .* by 1\."),
+        (9, 2, "random", r"take 7 at most, or a data\.spikes\.margin .* by 1\."),
+        (11, 0, "middle", r"take 9 at most, or a data\.spikes\.margin .* by 1\."),
+        (3, 0, "random", None),
+        (5, 1, "random", None),
+        (9, 0, "middle", None),
+    ],
+)
+def test_a_clip_tells_whether_windows_fit_at_all_its_instants(
+    moving: Record, window: int, margin: int, instants: str, sentence: str | None
+) -> None:
+    # Of exposures of 9 spike frames, instants that are 3 before and after the middle.
+    times = sharp_times(moving["exposure"], 3)
+    clip = moving | {"sharp_time": times, "sharp": moving["sharp"].repeat(3, axis=0)}
+    options = {"num_frames": 2, "margin": margin, "instants": instants}
+    refused = (
+        pytest.raises(ValueError, match=sentence)
+        if sentence
+        else contextlib.nullcontext()
+    )
+    with refused:
+        LossFields(("rate_short",), window).check_record(clip, **options)
+    LossFields(("flow_forward",), window).check_record(clip, **options)
 
 
 def test_one_sentence_for_what_cannot_be_measured(moving: Record) -> None:
