@@ -82,7 +82,7 @@ def test_a_run_trains_and_is_evaluated_on_both_sets_and_on_another(
     metrics = "--config.eval.metrics=('psnr','ssim','edge_psnr')"
     output = run(tmp_path, "--mode=eval", f"--data={sets[1]}", "--step=4", metrics)
     assert "edge PSNR" in output
-    folder = tmp_path / "run" / "eval" / Path(sets[1]).parent.name
+    folder = tmp_path / "run" / "eval" / Path(sets[1]).parent.name / "step_4"
     assert sorted(path.name for path in folder.iterdir()) == [
         "clips.csv",
         "frames.csv",

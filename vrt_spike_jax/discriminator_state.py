@@ -27,7 +27,7 @@ class DiscriminatorState:
     opt_state: Any
 
 
-def adversarial_settings(loss: Settings) -> dict[str, Any] | None:
+def adversarial_settings(loss: Any) -> dict[str, Any] | None:
     """The settings of the adversarial loss; None where it has no weight.
 
     Args:
@@ -49,7 +49,7 @@ def create_discriminator(key: Array, settings: Settings) -> DiscriminatorState:
     return DiscriminatorState(params, _optimizer(settings).init(params))
 
 
-def count_discriminator(loss: Settings) -> int:
+def count_discriminator(loss: Any) -> int:
     """Parameters of the discriminator that a loss section asks for; 0 without one."""
     settings = adversarial_settings(loss)
     if settings is None:
