@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import command_line, eval_options, process
+from configs.require import takes_spikes
 
 ROOT = Path(__file__).resolve().parent
 
@@ -397,8 +398,7 @@ def _model(config: Any, *, max_chunk: int | None = None) -> Any:
 
     settings = config.model
     spikes: dict[str, Any] = {}
-    guided = settings.alignment != "spynet"
-    if settings.fusion != "none" or settings.closed_form_input or guided:
+    if takes_spikes(settings):
         spike_input = _spike_input(config)
         names = ("fusion_places", "time_strides", "temporal_blocks")
         names += ("dark_confidence", "closed_form_input", "alignment", "aligned_spikes")

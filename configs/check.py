@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.check_data import check_data
 from configs.check_loss import check_loss
-from configs.require import at, choice, require
+from configs.require import at, choice, require, takes_spikes
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
@@ -168,12 +168,9 @@ def _check_spike_options(model: Any, data: Any) -> None:
         "data.spikes.representation of rates, data.spikes.normalisation=none, and "
         "data.spikes.low_light=False, which brings a confidence of its own",
     )
-    takes_spikes = (
-        model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
-    )
     for key, usual in (("fill_saturated", False), ("matches_gain", True)):
         require(
-            model[key] == usual or takes_spikes,
+            model[key] == usual or takes_spikes(model),
             f"model.{key} is {model[key]}, but the model takes no spikes (model.fusion "
             "is none); choose a fusion, or leave it out",
         )

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from configs.require import at, choice, require
+from configs.require import at, choice, require, takes_spikes
 
 # What the cameras of data.embedded can be, as data_pipeline has them.
 CAMERAS = {
@@ -75,11 +75,8 @@ def _check_instants(config: Any) -> None:
             "take data.instants=random, or leave it out",
         )
         return
-    takes_spikes = (
-        model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
-    )
     require(
-        takes_spikes,
+        takes_spikes(model),
         "data.instants=random asks for instants that spikes alone can tell, but the "
         "model takes none (model.fusion is none); choose a fusion, or take middle",
     )

@@ -28,3 +28,10 @@ def choice(key: str, value: str, choices: Sequence[str]) -> None:
             f"{key} is {value!r}; did you mean {nearest!r}? "
             f"The choices are {', '.join(choices)}."
         )
+
+
+def takes_spikes(model: Any) -> bool:
+    """Whether a model of these settings, those of `model`, sees any spikes."""
+    return bool(
+        model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
+    )

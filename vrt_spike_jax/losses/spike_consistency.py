@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from vrt_spike_jax.losses.pair import compared, magnitude
 from vrt_spike_jax.models.closed_form import DARK_LIGHT
 from vrt_spike_jax.models.spike_encoder import (
-    GREY,
     SATURATED,
+    grey_at_spikes,
     match_gain,
     spike_scale_of,
 )
@@ -99,9 +99,7 @@ def spike_rate(
     prediction, blur = _light(prediction, blur, rate_short, is_linear)
     gain = _of_clips(match_gain(rate_long[:, :, None].astype(blur.dtype), blur))
     scale = spike_scale_of(rate_short[:, :, None].shape, blur.shape)
-    weights = jnp.asarray(GREY, prediction.dtype)
-    grey = jnp.matmul(prediction, weights, precision="highest")
-    expected = _on_spike_pixels(grey[..., None], scale)[..., 0]
+    expected = grey_at_spikes(prediction, scale)
     off = magnitude(expected - gain * rate_short.astype(blur.dtype))
     return _mean(jnp.maximum(off - gain / tfp_window, 0), rate_short, rate_long)
 
