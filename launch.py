@@ -392,30 +392,10 @@ def _spike_input(config: Any, workdir: Path | None = None) -> Any:
 
 
 def _model(config: Any, *, max_chunk: int | None = None) -> Any:
-    import jax.numpy as jnp
+    from vrt_spike_jax.configured_model import configured_model
 
-    from vrt_spike_jax import create_model
-
-    settings = config.model
-    spikes: dict[str, Any] = {}
-    if takes_spikes(settings):
-        spike_input = _spike_input(config)
-        names = ("fusion_places", "time_strides", "temporal_blocks")
-        names += ("dark_confidence", "closed_form_input", "alignment", "aligned_spikes")
-        spikes = {name: settings[name] for name in names}
-        spikes["fill_saturated"] = settings.fill_saturated
-        spikes["matches_gain"] = spike_input.is_unmatched and settings.matches_gain
-        spikes["side_channels"] = spike_input.side_channels
-        spikes["takes_instant"] = config.data.instants == "random"
-        spikes["time_code"] = settings.time_code
-    return create_model(
-        settings.variant,
-        fusion=settings.fusion,
-        dtype=jnp.dtype(settings.dtype),
-        remat=settings.remat,
-        max_chunk=settings.max_chunk if max_chunk is None else max_chunk,
-        **spikes,
-    )
+    spikes = _spike_input(config) if takes_spikes(config.model) else None
+    return configured_model(config, spikes, max_chunk=max_chunk)
 
 
 def _model_and_params(

@@ -44,6 +44,7 @@ FORBIDDEN = {
 LAYERS = (
     {"official_tasks"},
     {"models"},
+    {"configured_model"},
     {
         "losses",
         "metrics",
