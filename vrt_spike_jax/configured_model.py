@@ -1,6 +1,6 @@
 """The model that a run configuration describes."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -22,6 +22,7 @@ _OF_THE_SPIKES = (
 )
 
 
+@runtime_checkable
 class Spikes(Protocol):
     """What of the representation of the spikes decides what the model makes of them."""
 
