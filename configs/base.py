@@ -227,7 +227,7 @@ def _deblur() -> ConfigDict:
                 "tile": (12, 256, 256),  # frames, height, width at once; 0: all
                 "overlap": (2, 32, 32),  # frames, height, width shared by tiles
                 "tiling": "blended",  # blended, or official: the public code's, seams
-                "tfp_short_window": 25,  # spike frames of the closed form's sharp light
+                "tfp_window": 25,  # spike frames of the closed form's sharp light
                 # What is measured, psnr and ssim at least: docs/evaluation.md.
                 "metrics": ("psnr", "ssim", "psnr_moving", "ssim_moving"),
                 # Files of lpips and tlp: torchvision's AlexNet, and its linear layers.

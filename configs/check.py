@@ -57,7 +57,7 @@ _AT_LEAST = {
     "train.checkpoint_every": 1,
     "train.keep_checkpoints": 1,
     "train.picture_every": 0,
-    "eval.tfp_short_window": 1,
+    "eval.tfp_window": 1,
     "mesh.fsdp": 1,
 }
 _ABOVE_ZERO = (
@@ -259,15 +259,15 @@ def _check_optimizer(optimizer: Any, steps: int) -> None:
 
 def _check_evaluation(settings: Any, smallest_size: int, exposure: int | None) -> None:
     tile, overlap = settings.tile, settings.overlap
-    window = settings.tfp_short_window
+    window = settings.tfp_window
     require(
         window % 2 == 1,
-        f"eval.tfp_short_window is {window}; it must be odd, so that one spike "
+        f"eval.tfp_window is {window}; it must be odd, so that one spike "
         f"frame is its middle, for example {window + 1}",
     )
     require(
         exposure is None or window <= exposure,
-        f"eval.tfp_short_window is {window}; it must be at most "
+        f"eval.tfp_window is {window}; it must be at most "
         f"data.embedded.exposure={exposure}, of which it is a part",
     )
     for key, value in (("eval.tile", tile), ("eval.overlap", overlap)):

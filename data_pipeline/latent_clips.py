@@ -21,17 +21,15 @@ class LatentClips(TestClips):
         records: Sequence[Record],
         *,
         spike_input: SpikeInput,
-        tfp_short_window: int,
+        tfp_window: int,
     ) -> None:
         """Takes what TestClips takes, and looks at the first record.
 
         Raises:
             ValueError: as `__getitem__`, of the first record.
         """
-        super().__init__(
-            records, spike_input=spike_input, tfp_short_window=tfp_short_window
-        )
-        _check(records[0], tfp_short_window)
+        super().__init__(records, spike_input=spike_input, tfp_window=tfp_window)
+        _check(records[0], tfp_window)
 
     def __getitem__(self, index: Any) -> Any:
         """Adds to a clip 'latent': of these two instants a mapping each.
@@ -46,7 +44,7 @@ class LatentClips(TestClips):
         """
         clip = super().__getitem__(index)
         record = self._records[index]
-        _check(record, self._tfp_short_window)
+        _check(record, self._tfp_window)
         width = record["blur"].shape[2] // int(record["spike_scale"])
         spikes = unpack_spikes(record["spikes"], width)
         relative = latent_instants.relative_instants(record)
@@ -54,7 +52,7 @@ class LatentClips(TestClips):
         clip["latent"] = []
         for name, number in numbers.items():
             sharp, times = latent_instants.nth_sharp(record, number)
-            short = [tfp(spikes, int(at), self._tfp_short_window) for at in times]
+            short = [tfp(spikes, int(at), self._tfp_window) for at in times]
             clip["latent"].append(
                 {
                     "at": name,
@@ -74,6 +72,6 @@ def _check(record: Record, window: int) -> None:
     if around < window // 2:
         raise ValueError(
             f"Clip {record['name']} has {int(around)} spike frames around its first or "
-            f"last sharp instant, which eval.tfp_short_window={window} reaches beyond; "
+            f"last sharp instant, which eval.tfp_window={window} reaches beyond; "
             f"take {2 * int(around) + 1} at most, or build clips with a larger margin."
         )

@@ -148,12 +148,12 @@ class TestClips(Sequence[dict[str, Any]]):
         records: Sequence[Record],
         *,
         spike_input: SpikeInput,
-        tfp_short_window: int,
+        tfp_window: int,
     ) -> None:
         """Takes the records and what becomes of their spikes."""
         self._records = records
         self._spike_input = spike_input
-        self._tfp_short_window = tfp_short_window
+        self._tfp_window = tfp_window
 
     def __len__(self) -> int:
         return len(self._records)
@@ -169,7 +169,7 @@ class TestClips(Sequence[dict[str, Any]]):
         self._spike_input.check_exposures(
             exposure, len(spikes), source=f"Clip {record['name']}"
         )
-        window = self._tfp_short_window
+        window = self._tfp_window
         sharp, sharp_time = middle_sharp(record)
         short = [tfp(spikes, int(time), window) for time in sharp_time]
         long = [voxel_grid(spikes, 1, start=a, end=b)[0] for a, b in exposure.tolist()]
@@ -192,7 +192,7 @@ def test_clips(
     data: Data,
     *,
     spike_input: SpikeInput,
-    tfp_short_window: int,
+    tfp_window: int,
     split: str = "test",
 ) -> TestClips:
     """Opens whole clips for evaluation, each read when it is indexed.
@@ -201,7 +201,7 @@ def test_clips(
         data: the directory of a built data set, or several with weights, whose clips
             follow each other, with the data set in the name.
         spike_input: what becomes of the spikes of each exposure.
-        tfp_short_window: spike frames, odd, of the short TFP around the sharp instant.
+        tfp_window: spike frames, odd, of the short TFP around the sharp instant.
         split: 'test' or 'train'.
 
     Returns:
@@ -214,12 +214,12 @@ def test_clips(
         FileNotFoundError: there is no data set in a directory.
         ValueError: the split is unknown, or the window out of its range.
     """
-    if tfp_short_window < 1 or tfp_short_window % 2 == 0:
-        raise ValueError(f"tfp_short_window must be odd, got {tfp_short_window}.")
+    if tfp_window < 1 or tfp_window % 2 == 0:
+        raise ValueError(f"tfp_window must be odd, got {tfp_window}.")
     return TestClips(
         JoinedRecords(data, split),
         spike_input=spike_input,
-        tfp_short_window=tfp_short_window,
+        tfp_window=tfp_window,
     )
 
 

@@ -180,7 +180,7 @@ def held_out_clips(
     """
     options = {
         "spike_input": spike_input,
-        "tfp_short_window": config.eval.tfp_short_window,
+        "tfp_window": config.eval.tfp_window,
     }
     records = JoinedRecords(data, "test")
     draws = config.data.instants == "random" and len(records) > 0
@@ -211,7 +211,7 @@ def perturbed_clips(
     return pipeline.TestClips(
         PerturbedRecords(settings, perturbation),
         spike_input=spike_input,
-        tfp_short_window=config.eval.tfp_short_window,
+        tfp_window=config.eval.tfp_window,
     )
 
 

@@ -53,6 +53,7 @@ LAYERS = (
         "feature_weights",
         "atomic_file",
         "agreement",
+        "preemption",
     },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
     | {"discriminator_state"},

@@ -16,6 +16,7 @@ from vrt_spike_jax.checkpoint import Checkpoints
 from vrt_spike_jax.discriminator_state import count_discriminator
 from vrt_spike_jax.loss_networks import load_networks
 from vrt_spike_jax.losses.table import network_names
+from vrt_spike_jax.preemption import Preempted, notices
 from vrt_spike_jax.restore import restore_video
 from vrt_spike_jax.train_log import MetricWriter, TrainLog
 from vrt_spike_jax.train_state import (
@@ -76,6 +77,7 @@ def train_and_evaluate(
     Raises:
       FloatingPointError: the loss or its gradient is no finite number any more; the
         last checkpoint from before that stays.
+      Preempted: SIGTERM came; the step that ran then is saved.
       FileNotFoundError, ValueError: weights that a metric needs are not there, which is
         said before the training.
     """
@@ -166,22 +168,29 @@ def _train(
     networks = [sharding.put_replicated(loaded, run.mesh)] if loaded else []
     if jax.process_index() == 0:
         print("compiling the training step, which takes a while ...", flush=True)
-    with TrainLog(
-        workdir / "metrics.jsonl",
-        writer,
-        first_step=position,
-        last_step=settings.steps,
-        log_every=settings.log_every,
-        clips_per_step=config.data.batch_size,
-    ) as log:
+    with (
+        notices() as is_stopping,
+        TrainLog(
+            workdir / "metrics.jsonl",
+            writer,
+            first_step=position,
+            last_step=settings.steps,
+            log_every=settings.log_every,
+            clips_per_step=config.data.batch_size,
+        ) as log,
+    ):
+        batch = sharding.put_batch(next(batches), run.mesh)
         for step in range(position + 1, settings.steps + 1):
-            batch = sharding.put_batch(next(batches), run.mesh)
             state, metrics = run.train_step(state, batch, *networks)
+            # The step runs while the next batch gets ready on the devices.
+            if step < settings.steps:
+                batch = sharding.put_batch(next(batches), run.mesh)
             # Reading a step's metrics waits for it, and the step after it runs already.
             if pending is not None:
                 log.record(*pending)
             pending = step, metrics
-            save = _is_due(step, settings.checkpoint_every, settings.steps)
+            stop = is_stopping(step)
+            save = stop or _is_due(step, settings.checkpoint_every, settings.steps)
             draw = _is_due(step, settings.picture_every, settings.steps)
             if save or draw:
                 # Only a state that is known to be finite reaches the disk.
@@ -191,6 +200,12 @@ def _train(
                 checkpoints.save(state, step=step, position=step)
             if draw:
                 _draw(config, workdir, run, state, picture_clip, step, writer)
+            if stop and step < settings.steps:
+                checkpoints.wait()
+                raise Preempted(
+                    f"told to stop by SIGTERM: step {step} of {settings.steps} is "
+                    "saved, and the same command goes on from there."
+                )
     checkpoints.wait()
     return state
 

@@ -177,7 +177,7 @@ def test_directory_made_from_weights_is_completed(tmp_path):
         config.model.max_chunk
         == load_config(f"{ROOT}/configs/baseline.py").model.max_chunk
     )
-    assert config.eval.tfp_short_window == defaults.eval.tfp_short_window
+    assert config.eval.tfp_window == defaults.eval.tfp_window
     keys = {key for key, _ in flat_items(config)}
     assert keys == {key for key, _ in flat_items(defaults)} | {
         f"weights.{key}" for key in WEIGHTS["weights"]

@@ -164,7 +164,7 @@ def test_a_sample_is_a_function_of_seed_and_position(data):
 
 
 def test_clips_show_the_first_and_the_last_instant_beside_the_middle(data):
-    options = {"spike_input": VOXELS, "tfp_short_window": 13}
+    options = {"spike_input": VOXELS, "tfp_window": 13}
     records = JoinedRecords(data, "test")
     clip = LatentClips(records, **options)[0]
     plain = pipeline.TestClips(records, **options)[0]
@@ -183,7 +183,7 @@ def test_clips_show_the_first_and_the_last_instant_beside_the_middle(data):
         assert shown["moving"].shape == clip["moving"].shape
         assert shown["moving"].any()
     with pytest.raises(ValueError, match="take 49 at most"):
-        LatentClips(records, spike_input=VOXELS, tfp_short_window=51)
+        LatentClips(records, spike_input=VOXELS, tfp_window=51)
 
 
 def test_rates_that_cannot_be_measured_at_some_instant_are_said_at_once(data):
@@ -208,6 +208,6 @@ def test_one_sharp_frame_leaves_nothing_to_draw(tmp_path):
         take(directory, 1)
     with pytest.raises(ValueError, match="sharp_instants=3 or more"):
         records = JoinedRecords(directory, "test")
-        LatentClips(records, spike_input=VOXELS, tfp_short_window=13)
+        LatentClips(records, spike_input=VOXELS, tfp_window=13)
     with pytest.raises(ValueError, match="Did you mean 'random'"):
         take(directory, 1, instants="randon")

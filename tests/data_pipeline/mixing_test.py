@@ -182,7 +182,7 @@ def holds(frames: np.ndarray, crop: np.ndarray) -> bool:
 def test_test_clips_follow_each_other_and_say_their_set(
     directory: str, other: str
 ) -> None:
-    options: Any = {"spike_input": SpikeInput(), "tfp_short_window": 3}
+    options: Any = {"spike_input": SpikeInput(), "tfp_window": 3}
     single = pipeline.test_clips(directory, **options)
     clips = pipeline.test_clips([(directory, 1.0), (other, 5.0)], **options)
     assert len(clips) == 3

@@ -88,7 +88,7 @@ def test_misaligned_frames_are_those_of_a_later_exposure(plain):
         TestClips(
             PerturbedRecords(SETTINGS, Perturbation(kind, amount)),
             spike_input=SpikeInput(options={"num_bins": 17}),
-            tfp_short_window=3,
+            tfp_window=3,
         )[0]
         for kind, amount in (("none", 0), ("misaligned_frames", 4))
     ]

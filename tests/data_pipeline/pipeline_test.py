@@ -146,13 +146,11 @@ def test_a_missing_data_set_is_named(tmp_path: Any) -> None:
     with pytest.raises(FileNotFoundError, match="no finished data set"):
         pipeline.train_batches(str(tmp_path), **OPTIONS)
     with pytest.raises(FileNotFoundError, match="data_pipeline.prepare"):
-        pipeline.test_clips(
-            str(tmp_path / "none"), spike_input=VOXELS, tfp_short_window=3
-        )
+        pipeline.test_clips(str(tmp_path / "none"), spike_input=VOXELS, tfp_window=3)
 
 
 def test_test_clips_are_whole_and_represented_as_their_records(directory: str) -> None:
-    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_short_window=5)
+    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_window=5)
     records = open_split(directory, "test")
     assert len(clips) == len(records) == 2
     assert len({clip["name"] for clip in clips}) == 2
@@ -180,7 +178,7 @@ def test_of_several_sharp_instants_the_middle_one_is_served(
     assert len(open_split(several, "train")[0]["sharp"]) == 12
     for first, second in zip(take(directory, 3), take(several, 3), strict=True):
         assert_same(first, second)
-    options: dict[str, Any] = {"spike_input": VOXELS, "tfp_short_window": 5}
+    options: dict[str, Any] = {"spike_input": VOXELS, "tfp_window": 5}
     clips = (pipeline.test_clips(where, **options) for where in (directory, several))
     for one, other in zip(*clips, strict=True):
         assert one.pop("name") == other.pop("name")
@@ -189,12 +187,12 @@ def test_of_several_sharp_instants_the_middle_one_is_served(
 
 def test_test_clips_refuse_wrong_arguments(directory: str) -> None:
     for options, message in (
-        ({"tfp_short_window": 4}, "tfp_short_window must be odd"),
+        ({"tfp_window": 4}, "tfp_window must be odd"),
         ({"split": "tset"}, "Unknown split 'tset'"),
     ):
-        arguments = {"spike_input": VOXELS, "tfp_short_window": 3} | options
+        arguments = {"spike_input": VOXELS, "tfp_window": 3} | options
         with pytest.raises(ValueError, match=message):
             pipeline.test_clips(directory, **arguments)
-    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_short_window=3)
+    clips = pipeline.test_clips(directory, spike_input=VOXELS, tfp_window=3)
     with pytest.raises(IndexError, match="has 2 clips, not 2"):
         clips[2]

@@ -166,7 +166,7 @@ def test_records_of_footage_train_and_test(footage: Path, tmp_path: Path) -> Non
     clips = pipeline.test_clips(
         str(directory),
         spike_input=SpikeInput("voxel", {"num_bins": 4}),
-        tfp_short_window=3,
+        tfp_window=3,
     )
     assert [clip["name"] for clip in clips] == ["footage-00003", "footage-00004"]
     names = [record["name"] for record in open_split(directory, "train")]

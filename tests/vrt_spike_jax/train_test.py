@@ -1,5 +1,7 @@
 import itertools
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,9 @@ import pytest
 from flax import linen as nn
 
 from configs import base
+from vrt_spike_jax import train
 from vrt_spike_jax.checkpoint import newest_step
+from vrt_spike_jax.preemption import Preempted
 from vrt_spike_jax.train import train_and_evaluate
 from vrt_spike_jax.train_state import SpikeShape
 
@@ -71,11 +75,16 @@ def test_clip():
 test_clip.__test__ = False
 
 
-def run(workdir, *, batches=None, steps=6, die_after=None):
-    """Trains with the batches of the clips; `die_after` so many, the process ends."""
+def run(workdir, *, batches=None, steps=6, die_after=None, stop_in=None):
+    """Trains with the batches of the clips; `die_after` so many, the process ends.
+
+    While batch `stop_in` is read, it is sent SIGTERM.
+    """
 
     def make_batches(start):
         for number in itertools.count(start):
+            if number == stop_in:
+                os.kill(os.getpid(), signal.SIGTERM)
             if die_after is not None and number >= die_after:
                 raise Killed
             change = (batches or {}).get(number, 1.0)
@@ -149,3 +158,63 @@ def test_number_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
     # The damage was in the data: without it the run goes on from the good state.
     state, _ = run(tmp_path)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
+
+
+def test_run_told_to_stop_saves_its_step_and_continues_bit_for_bit(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Preempted, match="step 3 of 6 is saved, and the same command"):
+        run(tmp_path / "stopped", stop_in=3)  # which is read while step 3 runs
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert newest_step(tmp_path / "stopped" / "checkpoints") == 3  # not due
+    continued, _ = run(tmp_path / "stopped")
+    jax.tree.map(np.testing.assert_array_equal, continued, whole)
+    assert logged(tmp_path / "stopped") == logged(tmp_path / "whole")
+
+
+def test_step_moves_nothing_between_host_and_devices(tmp_path, monkeypatch):
+    compile_on, taken = train.compile_on, []
+
+    def guarded(*args, **options):
+        step = compile_on(*args, **options)
+
+        def run_step(state, batch):
+            with jax.transfer_guard("disallow"):
+                after = step(state, batch)
+            taken.append([x.is_deleted() for x in jax.tree.leaves(state)])
+            return after
+
+        return run_step
+
+    monkeypatch.setattr(train, "compile_on", guarded)
+    run(tmp_path)
+    assert len(taken) == 6
+    assert all(map(all, taken))  # the state is given up: no second one is held
+    with (
+        jax.transfer_guard("disallow"),
+        pytest.raises(Exception, match="[Dd]isallowed"),
+    ):
+        jax.jit(lambda x: x + 1)(np.ones(2))  # what the guard would have found
+
+
+def test_next_batch_is_on_the_devices_before_a_step_is_waited_for(
+    tmp_path, monkeypatch
+):
+    order = []
+    put_batch, record = train.sharding.put_batch, train.TrainLog.record
+
+    def put(*args):
+        order.append("put")
+        return put_batch(*args)
+
+    def wait(log, step, metrics):
+        order.append(step)
+        record(log, step, metrics)
+
+    monkeypatch.setattr(train.sharding, "put_batch", put)
+    monkeypatch.setattr(train.TrainLog, "record", wait)
+    run(tmp_path)
+    # Batches 1 and 2 before the first wait; each later one before that for its step.
+    for step in range(1, 7):
+        assert order[: order.index(step)].count("put") >= min(step + 1, 6)
+    assert order.count("put") == 6

@@ -70,7 +70,7 @@ def test_training_with_them_says_that_nothing_is_sharp(
         pipeline.test_clips(
             str(directory),
             spike_input=SpikeInput("voxel", {"num_bins": 3}),
-            tfp_short_window=3,
+            tfp_window=3,
         )[0]
 
 

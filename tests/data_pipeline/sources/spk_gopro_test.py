@@ -150,7 +150,7 @@ def test_the_records_train_and_test(root: Path, tmp_path: Path) -> None:
     clip = pipeline.test_clips(
         str(directory),
         spike_input=SpikeInput("voxel", {"num_bins": 4}),
-        tfp_short_window=3,
+        tfp_window=3,
     )[0]
     assert clip["tfp_short"].shape == (2, 6, 12)
 
