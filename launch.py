@@ -9,12 +9,14 @@
   python launch.py --workdir=DIR --mode=eval [--data=DIR ...] [--step=N]
   python launch.py --mode=eval --prediction=FOLDER_OR_VIDEO --sharp=FOLDER_OR_VIDEO
   python launch.py --config=configs/ablation.py[:RECIPE] --mode=ablate
+  python launch.py --workdir=DIR --mode=export --output=FOLDER
 
 The first builds the data, trains, evaluates and prints the table; again, it continues a
 run that was cut. The next ones read the model from the work directory, --workdir or
 runs/NAME_RECIPE; --prediction needs none. `compile` prints arithmetic and memory alone.
 `robustness` evaluates on spikes that are off: threshold, light, place, time, dropped.
 `ablate` trains all variants, continuing what was cut, and writes the table of them all.
+`export` writes parameters and StableHLO, which need none of this code: docs/export.md.
 """
 
 import argparse
@@ -43,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
             "ablate": _ablate,
             "robustness": _robustness,
             "compile": _compile,
+            "export": _export,
         }
         return modes[options.mode](options) or 0
     except KeyboardInterrupt:
@@ -309,6 +312,24 @@ def _compile(options: argparse.Namespace) -> int:
     for shortage in shortages:
         print(f"launch.py: {shortage}", file=sys.stderr)
     return 1 if shortages else 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Writes a trained model as files that need none of this code."""
+    config, workdir = _trained(options)
+    from vrt_spike_jax import checkpoint, export
+
+    step = checkpoint.newest_step(workdir / "checkpoints")
+    model, params = _model_and_params(config, workdir, step=step)
+    export.write_export(
+        options.output,
+        model,
+        params,
+        config=config,
+        spike_shape=_spike_shape(config),
+        step=step,
+        files=workdir.glob("spike_statistics.json"),
+    )
 
 
 def _trained(options: argparse.Namespace) -> tuple[Any, Path]:

@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 from configs.eval_options import EVAL, check_eval
 
-MODES = ("train", "eval", "restore", "ablate", "robustness", "compile")
+MODES = ("train", "eval", "restore", "ablate", "robustness", "compile", "export")
 PARTS = ("forward", "train")
 _RESTORE = {
     "input": "video file or folder of pictures to restore",
-    "output": "an .mp4 file, or a folder for PNG pictures; of eval, a folder",
+    "output": "an .mp4 file, or a folder for PNG pictures; of eval and export, a "
+    "folder",
     "spikes": "the spike recording beside the video: .dat, .npy, .npz or .h5",
     "spike_height": "spike pixels; default: the .json beside the .dat",
     "spike_width": "spike pixels; default: the .json beside the .dat",
@@ -54,6 +55,7 @@ _NOT_OF_THE_TRAINING = (
     "--config.data.dir=",
     "--config.model.max_chunk=",
 )
+_DTYPE = "--config.model.dtype="  # of an export, float32 unless it is told
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,7 +145,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(_unknown("--mode", options.mode, MODES))
     for mode, names in _OPTIONS.items():
         given = [name for name in names if getattr(options, name) is not None]
-        if options.mode == "eval" and given == ["output"]:
+        if options.mode in ("eval", "export") and given == ["output"]:
             continue
         if given and options.mode != mode:
             raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
@@ -167,6 +169,9 @@ def _check(options: argparse.Namespace) -> None:
         return
     if options.mode == "compile":
         _check_compile(options)
+        return
+    if options.mode == "export":
+        _check_export(options)
         return
     for argument in options.overrides:
         if not argument.startswith(_NOT_OF_THE_TRAINING):
@@ -200,6 +205,20 @@ def _check_restore(options: argparse.Namespace) -> None:
         setattr(options, name, _flag(getattr(options, name), name))
     options.exposure = _exposure(options.exposure)
     options.sigma = _noise(options.sigma)
+
+
+def _check_export(options: argparse.Namespace) -> None:
+    if options.output is None:
+        raise ValueError("--mode=export needs --output: a new folder.")
+    options.output = os.path.expanduser(options.output)
+    for argument in options.overrides:
+        if not argument.startswith((*_NOT_OF_THE_TRAINING, _DTYPE)):
+            raise ValueError(
+                f"{argument} has no effect in --mode=export, which takes the settings "
+                "of the training; only --config.eval.tile, --config.model.dtype and "
+                "--config.model.max_chunk can be set anew."
+            )
+    options.overrides.insert(0, f"{_DTYPE}float32")
 
 
 def _check_compile(options: argparse.Namespace) -> None:

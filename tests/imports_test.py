@@ -72,6 +72,7 @@ LAYERS = (
         "video_gain",
         "restore",
         "restore_chain",
+        "export",
     },
     {"train", "evaluate", "report", "compile_check", "compile_report"}
     | {"evaluation_run", "scores", "shared_clips"}
