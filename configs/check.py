@@ -204,10 +204,10 @@ def _check_spike_options(model: Any, data: Any) -> None:
     )
     require(
         not model.closed_form_input
-        or (spikes.representation == "voxel" and is_light and spikes.margin == 0),
+        or (spikes.representation in ("voxel", "charge") and is_light),
         "model.closed_form_input compares the light of parts of the exposure, so it "
-        "needs data.spikes.representation=voxel, data.spikes.normalisation=none with "
-        "model.matches_gain, or gain_match, and data.spikes.margin=0",
+        "needs data.spikes.representation=charge or voxel, and "
+        "data.spikes.normalisation=none with model.matches_gain, or gain_match",
     )
 
 

@@ -63,8 +63,10 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
             | {"data.spikes.normalisation": "gain_match"},
             "for normalisation=none alone",
         ),
-        ({**_CLOSED_FORM, "data.spikes.representation": "raw"}, "representation=voxel"),
-        ({**_CLOSED_FORM, "data.spikes.margin": 2}, "margin=0"),
+        (
+            {**_CLOSED_FORM, "data.spikes.representation": "raw"},
+            "representation=charge",
+        ),
         ({"optimizer.schedule": "cos"}, "did you mean 'cosine'?"),
         ({"data.instants": "randm"}, "did you mean 'random'?"),
         ({"model.time_code": True}, "take data.instants=random"),
