@@ -226,19 +226,18 @@ def _restore(options: argparse.Namespace) -> None:
 
 def _ablate(options: argparse.Namespace) -> int:
     """Trains all variants of an ablation; 1 where one of them failed."""
-    from configs.ablation_runs import ablation_runs
+    from configs.ablation_runs import load_ablation
     from configs.load import require_same
     from data_pipeline.atomic import require_writable
     from vrt_spike_jax import ablation, ablation_report, checkpoint
 
-    runs = ablation_runs(options.config, options.overrides)
+    plan = load_ablation(options.config, options.overrides)
     process.leave_accelerators()
-    recipe = runs[0].config.recipe
-    workdir = Path(options.workdir or f"runs/ablation_{recipe}").expanduser().resolve()
+    workdir = command_line.workdir_of(options, plan.config)
     require_writable(workdir)
     checkpoint.require_plain(workdir)
     trainings = []
-    for run in runs:  # all of them are checked before the first begins
+    for run in plan.runs:  # all of them are checked before the first begins
         _check(run.config, for_training=False)
         _check_training(run.config)
         own = workdir / f"{run.variant}-{run.seed}"
@@ -250,7 +249,7 @@ def _ablate(options: argparse.Namespace) -> int:
         )
     outcomes = ablation.run_trainings(trainings)
     report = workdir / "report"
-    print(ablation_report.write_ablation(report, outcomes, config=runs[0].config))
+    print(ablation_report.write_ablation(report, outcomes, config=plan.config))
     print(f"{report}/ablation.csv, .md and .png are written")
     return int(any(outcome.failure for outcome in outcomes))
 

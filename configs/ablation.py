@@ -37,6 +37,7 @@ def get_config(recipe: str = "") -> ConfigDict:
             "variants": tuple(VARIANTS),
             "table": VARIANTS,
             "seeds": (0, 1, 2),  # each variant is trained once with each
+            "baseline": "baseline",  # the variant that gains are over
         }
     )
     return config

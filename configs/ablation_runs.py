@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from configs.load import load_config
+from configs.require import choice
 
 _CONFIGS = Path(__file__).resolve().parent
 # All else is the budget, the data or the evaluation, which are the same for all.
@@ -27,8 +28,16 @@ class AblationRun:
     arguments: tuple[str, ...]  # of launch.py, but for --workdir
 
 
-def ablation_runs(argument: str, overrides: Sequence[str]) -> list[AblationRun]:
-    """Returns the trainings of an ablation, the first seed of every variant first.
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """What an ablation consists of."""
+
+    config: ConfigDict  # of the ablation itself; locked
+    runs: tuple[AblationRun, ...]
+
+
+def load_ablation(argument: str, overrides: Sequence[str]) -> Ablation:
+    """Returns an ablation with its trainings, the first seed of every variant first.
 
     So a table that is looked at early compares all variants already.
 
@@ -63,9 +72,9 @@ def ablation_runs(argument: str, overrides: Sequence[str]) -> list[AblationRun]:
             f"ablation.seeds is {seeds}; it must hold whole numbers, as in "
             "--config.ablation.seeds='(0,1,2)'."
         )
-    variants = []
+    variants, table = [], config.ablation.table.to_dict()
     for entry in config.ablation.variants:
-        name, file, changes = _variant(entry, config.ablation.table.to_dict())
+        name, file, changes = _variant(entry, table)
         if name in names or len(set(seeds)) < len(seeds):
             raise ValueError(
                 f"the ablation holds {name} twice with one seed; name each variant and "
@@ -75,11 +84,18 @@ def ablation_runs(argument: str, overrides: Sequence[str]) -> list[AblationRun]:
         variants.append((name, file, changes))
     if not variants:
         raise ValueError("ablation.variants is empty; name one such as ('baseline',).")
-    return [
+    # One that is known but not trained leaves the gains out.
+    choice(
+        "ablation.baseline",
+        config.ablation.baseline,
+        tuple({**table, **dict.fromkeys(names)}),
+    )
+    runs = [
         _run(name, seed, f"{file}:{config.recipe}", [*common, *changes])
         for seed in seeds
         for name, file, changes in variants
     ]
+    return Ablation(config, tuple(runs))
 
 
 def _run(name: str, seed: int, file: str, overrides: Sequence[str]) -> AblationRun:

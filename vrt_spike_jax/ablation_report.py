@@ -15,19 +15,16 @@ from matplotlib.figure import Figure
 
 from vrt_spike_jax.ablation import Outcome
 from vrt_spike_jax.atomic_file import replacing
+from vrt_spike_jax.metrics.by_name import MAIN, METRICS
 
-METRICS = ("psnr", "ssim", "psnr_moving", "ssim_moving")
-BASELINE = "baseline"  # the variant that gains are over, where it is there
 _METHODS = ("blurred", "closed_form")  # that are not trained, and have no spread
-_TITLES = {
-    "psnr": "PSNR [dB]",
-    "ssim": "SSIM",
+_TITLES = {  # where they are not those of an evaluation
     "psnr_moving": "moving: PSNR [dB]",
     "ssim_moving": "moving: SSIM",
     "gain_psnr": "gain [dB]",
     "gain_psnr_moving": "moving: gain [dB]",
 }
-_GAINS = ("psnr", "psnr_moving")
+_NO_GAINS = ("ssim", "ssim_moving", "e_warp_sharp")  # the last is the same for all
 
 Row = dict[str, Any]
 
@@ -59,25 +56,41 @@ def spread(values: Iterable[float]) -> Spread | None:
     return Spread(mean, math.sqrt(squares / (len(found) - 1)))
 
 
-def ablation_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+def measured_metrics(outcomes: Sequence[Outcome]) -> list[str]:
+    """The metrics of a table: MAIN, and what else the trainings were evaluated with."""
+    found = {
+        name
+        for outcome in outcomes
+        if outcome.results is not None
+        for row in outcome.results["rows"]
+        for name in row
+    }
+    return [*MAIN, *(name for name in METRICS if name in found and name not in MAIN)]
+
+
+def ablation_rows(outcomes: Sequence[Outcome], *, baseline: str) -> list[Row]:
     """One row for each method and variant: the blurred input, closed form, variants.
 
     Args:
       outcomes: of all trainings, those that failed among them.
+      baseline: the variant that gains are over, where it is there.
 
     Returns:
       Rows of 'method', 'runs' (finished), 'failures' (a sentence each), 'parameters',
-      'seconds_per_step', and a Spread or None under each of METRICS and 'gain_psnr',
-      'gain_psnr_moving': what is gained over the baseline of the same seed.
+      'seconds_per_step', and a Spread or None under each of `measured_metrics` and
+      'gain_METRIC': its difference to that of the baseline of the same seed.
 
     Raises:
       ValueError: trainings were evaluated on different clips, or differently, and
         cannot be compared.
     """
     finished = [outcome for outcome in outcomes if outcome.results is not None]
-    rows = [_untrained(method, finished) for method in _METHODS] if finished else []
+    metrics = measured_metrics(finished)
+    rows: list[Row] = []
+    if finished:
+        rows = [_untrained(method, finished, metrics) for method in _METHODS]
     variants = dict.fromkeys(o.training.variant for o in outcomes)
-    baseline = {o.training.seed: o for o in finished if o.training.variant == BASELINE}
+    bases = {o.training.seed: o for o in finished if o.training.variant == baseline}
     for variant in variants:
         own = [o for o in outcomes if o.training.variant == variant]
         done = [o for o in own if o.results is not None]
@@ -92,14 +105,14 @@ def ablation_rows(outcomes: Sequence[Outcome]) -> list[Row]:
                 o.seconds_per_step for o in done if o.seconds_per_step is not None
             ),
         }
-        for metric in METRICS:
+        for metric in metrics:
             scores = [_score(o, "model", metric) for o in done]
             row[metric] = spread(value for value in scores if value is not None)
-        for metric in _GAINS:
+        for metric in _with_gain(metrics):
             pairs = [
                 (_score(o, "model", metric), _score(base, "model", metric))
                 for o in done
-                if (base := baseline.get(o.training.seed)) and variant != BASELINE
+                if (base := bases.get(o.training.seed)) and variant != baseline
             ]
             row[f"gain_{metric}"] = spread(
                 a - b for a, b in pairs if a is not None and b is not None
@@ -116,19 +129,22 @@ def write_ablation(
     Args:
       folder: is made where it is missing.
       outcomes: of all trainings.
-      config: of one of the trainings, which have one budget.
+      config: of the ablation: the budget of its trainings, and `ablation.baseline`,
+        the variant that gains are over, where it is there.
 
     Raises:
       ValueError: as `ablation_rows`.
     """
-    rows = ablation_rows(outcomes)
+    baseline = config.ablation.baseline
+    rows = ablation_rows(outcomes, baseline=baseline)
     table = markdown_table(rows)
     folder = Path(folder)
     with replacing(folder / "ablation.csv") as path:
         path.write_text(_csv(rows), encoding="utf-8")
     with replacing(folder / "ablation.md") as path:
         path.write_text(
-            _document(rows, outcomes, table, _budget(config)), encoding="utf-8"
+            _document(rows, outcomes, table, _budget(config), baseline),
+            encoding="utf-8",
         )
     if any(o.results is not None for o in outcomes):
         with replacing(folder / "ablation.png") as path:
@@ -138,12 +154,12 @@ def write_ablation(
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table that can also be read as it is."""
-    columns = [key for key in _TITLES if any(row.get(key) for row in rows)]
-    lines = [["method", *(_TITLES[c] for c in columns), "parameters", "s / step"]]
+    columns = [key for key in _columns(rows) if any(row.get(key) for row in rows)]
+    lines = [["method", *map(_title, columns), "parameters", "s / step"]]
     for row in rows:
         cells = [row["method"]]
         for key in columns:
-            digits = 4 if "ssim" in key else 2
+            digits = METRICS[key.removeprefix("gain_")].digits
             value = row.get(key)
             cells.append(
                 value.text(digits, signed=key.startswith("gain")) if value else ""
@@ -182,9 +198,25 @@ def _budget(config: Any) -> str:
     )
 
 
-def _untrained(method: str, finished: Sequence[Outcome]) -> Row:
+def _with_gain(metrics: Iterable[str]) -> list[str]:
+    return [metric for metric in metrics if metric not in _NO_GAINS]
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """What is measured, then what is gained, as keys of the rows."""
+    metrics = [key for key in (rows[0] if rows else ()) if key in METRICS]
+    return [*metrics, *(f"gain_{metric}" for metric in _with_gain(metrics))]
+
+
+def _title(column: str) -> str:
+    metric = column.removeprefix("gain_")
+    suffix = "" if column == metric else ": gain"
+    return _TITLES.get(column, METRICS[metric].title + suffix)
+
+
+def _untrained(method: str, finished: Sequence[Outcome], metrics: Sequence[str]) -> Row:
     row: Row = {"method": method, "runs": 0}
-    for metric in METRICS:
+    for metric in metrics:
         scores = [_score(outcome, method, metric) for outcome in finished]
         for outcome, value in zip(finished, scores, strict=True):
             if _differ(value, scores[0]):
@@ -217,7 +249,7 @@ def _score(outcome: Outcome, method: str, metric: str) -> float | None:
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    spreads = (*_TITLES, "seconds_per_step")
+    spreads = (*_columns(rows), "seconds_per_step")
     names = ["method", "runs", "failed", "parameters"]
     for key in spreads:
         names += [key, f"{key}_std"]
@@ -235,7 +267,11 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _document(
-    rows: Sequence[Row], outcomes: Sequence[Outcome], table: str, budget: str
+    rows: Sequence[Row],
+    outcomes: Sequence[Outcome],
+    table: str,
+    budget: str,
+    baseline: str,
 ) -> str:
     finished = [o for o in outcomes if o.results is not None]
     parts = ["# Ablation", budget, table]
@@ -243,17 +279,22 @@ def _document(
         results = finished[0].results or {}
         versions = results["versions"]
         parts.append(
-            "Mean ± standard deviation over the seeds; gains are over the baseline of "
-            f"the same seed. {results['protocol']}. jax {versions['jax']}, "
+            f"Mean ± standard deviation over the seeds; gains are over the {baseline} "
+            f"of the same seed. {results['protocol']}. jax {versions['jax']}, "
             f"{versions['device']}."
         )
     failures = [f"- {row['method']}, {text}" for row in rows for text in _of(row)]
     if failures:
         parts.append("## Failed\n\n" + "\n".join(failures))
-    lines = ["| training | PSNR [dB] | moving: PSNR [dB] |", "| --- | ---: | ---: |"]
+    metrics = _with_gain(measured_metrics(finished))
+    lines = [f"| training | {' | '.join(map(_title, metrics))} |"]
+    lines.append("| --- |" + " ---: |" * len(metrics))
     for outcome in finished:
-        scores = [_score(outcome, "model", m) for m in ("psnr", "psnr_moving")]
-        cells = ["" if v is None else f"{v:.2f}" for v in scores]
+        scores = {m: _score(outcome, "model", m) for m in metrics}
+        cells = [
+            "" if value is None else f"{value:.{METRICS[metric].digits}f}"
+            for metric, value in scores.items()
+        ]
         lines.append(f"| {outcome.training.name} | {' | '.join(cells)} |")
     parts.append("## Each training\n\n" + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
@@ -265,7 +306,8 @@ def _of(row: Row) -> list[str]:
 
 
 def _draw(path: Path, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
-    metrics = [m for m in ("psnr", "psnr_moving") if any(row[m] for row in rows)]
+    columns = [key for key in _columns(rows) if key in METRICS]
+    metrics = [m for m in _with_gain(columns) if any(row[m] for row in rows)]
     variants = [row for row in rows if row["method"] not in _METHODS]
     with matplotlib.rc_context({"font.size": 9, "savefig.dpi": 110}):
         size = (1.8 + 4.2 * len(metrics), 1.3 + 0.34 * len(variants))
@@ -316,5 +358,5 @@ def _draw_metric(
         )
     axis.set_yticks(range(len(variants)), [row["method"] for row in variants])
     axis.set_ylim(len(variants) - 0.5, -0.5)
-    axis.set_xlabel(_TITLES[metric])
+    axis.set_xlabel(_title(metric))
     axis.grid(axis="x", alpha=0.3)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from configs import loss_study
 from configs.ablation import VARIANTS
-from configs.ablation_runs import ablation_runs
+from configs.ablation_runs import load_ablation
 from configs.check import flat_items
+from vrt_spike_jax.losses.table import LOSSES, active
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = f"{ROOT}/configs/ablation.py:smoke"
@@ -14,7 +16,8 @@ ABLATION = "--config.ablation."
 
 
 def test_every_variant_is_trained_with_every_seed_on_one_budget():
-    runs = ablation_runs(SMOKE, ["--config.train.steps=7", "--config.data.dir=/d"])
+    budget = ["--config.train.steps=7", "--config.data.dir=/d"]
+    runs = load_ablation(SMOKE, budget).runs
     assert [(run.variant, run.seed) for run in runs] == [
         (variant, seed) for seed in (0, 1, 2) for variant in VARIANTS
     ]
@@ -37,7 +40,7 @@ def test_every_variant_is_trained_with_every_seed_on_one_budget():
 def test_the_arguments_of_a_run_make_its_configuration():
     from configs.load import load_config
 
-    for run in ablation_runs(SMOKE, [f"{ABLATION}seeds=(5,)"]):
+    for run in load_ablation(SMOKE, [f"{ABLATION}seeds=(5,)"]).runs:
         file, *overrides = run.arguments
         again = load_config(file.removeprefix("--config="), overrides)
         assert again.to_dict() == run.config.to_dict()
@@ -45,22 +48,25 @@ def test_the_arguments_of_a_run_make_its_configuration():
 
 
 def test_the_baseline_sees_no_spikes_and_the_others_do():
-    for run in ablation_runs(SMOKE, [f"{ABLATION}seeds=(0,)"]):
+    for run in load_ablation(SMOKE, [f"{ABLATION}seeds=(0,)"]).runs:
         model = run.config.model
         sees = model.fusion != "none" or model.get("alignment", "spynet") != "spynet"
         assert sees == (run.variant != "baseline")
 
 
 def test_variants_are_chosen_added_and_changed_by_configuration():
-    runs = ablation_runs(
+    plan = load_ablation(
         SMOKE,
         [
             f"{ABLATION}seeds=(3,)",
             f"{ABLATION}variants=('film','long film model.temporal_blocks=1 "
             "optimizer.learning_rate=0.001')",
             f"{ABLATION}table.film=film model.fusion_places=skips",
+            f"{ABLATION}baseline=long",
         ],
     )
+    runs = plan.runs
+    assert plan.config.ablation.baseline == "long"
     assert [run.variant for run in runs] == ["film", "long"]
     assert runs[0].config.model.fusion_places == "skips"
     assert runs[1].config.model.temporal_blocks == 1
@@ -76,6 +82,7 @@ def test_variants_are_chosen_added_and_changed_by_configuration():
         ([f"{ABLATION}seeds=(1,1)"], "twice with one seed"),
         ([f"{ABLATION}seeds=()"], "must hold whole numbers"),
         ([f"{ABLATION}seeds=('a',)"], "must hold whole numbers"),
+        ([f"{ABLATION}baseline=basline"], "did you mean 'baseline'?"),
         ([f"{ABLATION}sedes=(1,)"], "did you mean 'ablation.seeds'?"),
         (["--config.seed=3"], "set --config.ablation.seeds"),
         (["--config.model.fusion=film"], "--config.ablation.variants instead"),
@@ -86,7 +93,7 @@ def test_variants_are_chosen_added_and_changed_by_configuration():
 )
 def test_what_cannot_be_compared_is_one_sentence(overrides, sentence):
     with pytest.raises(ValueError) as error:
-        ablation_runs(SMOKE, overrides)
+        load_ablation(SMOKE, overrides)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -94,9 +101,34 @@ def test_what_cannot_be_compared_is_one_sentence(overrides, sentence):
 def test_a_variant_of_no_file_names_the_nearest():
     overrides = [f"{ABLATION}variants=('x flim model.temporal_blocks=1',)"]
     with pytest.raises(FileNotFoundError, match="did you mean .*film.py"):
-        ablation_runs(SMOKE, overrides)
+        load_ablation(SMOKE, overrides)
 
 
 def test_one_training_is_no_ablation():
     with pytest.raises(ValueError, match="one training and compares nothing"):
-        ablation_runs(f"{ROOT}/configs/film.py:smoke", [])
+        load_ablation(f"{ROOT}/configs/film.py:smoke", [])
+
+
+def test_the_loss_study_adds_one_loss_to_charbonnier_at_a_time():
+    plan = load_ablation(
+        f"{ROOT}/configs/loss_study.py:tiny", [f"{ABLATION}seeds=(0,)"]
+    )
+    assert plan.config.ablation.baseline == "charbonnier"
+    (first, *others) = plan.runs
+    assert first.variant == "charbonnier"
+    # All that needs no file of weights.
+    names = [name for name in LOSSES if name not in ("charbonnier", "perceptual")]
+    assert [run.variant for run in others] == names
+    for run in others:
+        differing = {
+            key.rpartition(".")[0]
+            for (key, value), (_, usual) in zip(
+                flat_items(run.config), flat_items(first.config), strict=True
+            )
+            if value != usual
+        }
+        assert differing - {"loss.charbonnier"} == {f"loss.{run.variant}"}
+        kept = "l1" if run.variant == "l1" else "charbonnier"
+        assert list(active(run.config.loss)) == list(dict.fromkeys([kept, run.variant]))
+        weight = loss_study.ADDED.get(run.variant, 1.0)
+        assert run.config.loss[run.variant].weight == weight

@@ -13,7 +13,7 @@ from configs.load import load_config
 from vrt_spike_jax.train import prepare_run
 
 ROOT = Path(__file__).resolve().parents[2]
-NO_RUNS = {"base", "ablation"}
+NO_RUNS = {"base", "ablation", "loss_study"}
 RUNS = sorted(
     path.stem
     for path in (ROOT / "configs").glob("*.py")
