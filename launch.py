@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import command_line, eval_options, process
+from configs import command_line, distributed, eval_options, process
 from configs.require import takes_spikes
 
 ROOT = Path(__file__).resolve().parent
@@ -33,38 +33,30 @@ ROOT = Path(__file__).resolve().parent
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command line; returns the exit code."""
-    process.quiet()
-    try:
-        options = command_line.parse(argv, __doc__ or "")
-        if options.distributed:
-            process.join_processes()  # before anything asks for a device
-        modes = {
-            "train": _train,
-            "eval": _evaluate,
-            "restore": _restore,
-            "ablate": _ablate,
-            "robustness": _robustness,
-            "compile": _compile,
-            "export": _export,
-        }
-        return modes[options.mode](options) or 0
-    except KeyboardInterrupt:
-        print(
-            "launch.py: stopped; the same command continues a training or evaluation.",
-            file=sys.stderr,
-        )
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        if not process.is_for_the_user(error):
-            raise
-        print(f"launch.py: error: {error}", file=sys.stderr)
-        return 2
+    return process.exit_code_of(lambda: _run(argv))
 
 
-def _train(options: argparse.Namespace) -> None:
-    from configs.load import load_config, require_same, write_config
+def _run(argv: Sequence[str]) -> int:
+    options = command_line.parse(argv, __doc__ or "")
+    if options.distributed:
+        distributed.join(options)  # before anything asks for a device
+    modes = {
+        "train": _train,
+        "eval": _evaluate,
+        "restore": _restore,
+        "ablate": _ablate,
+        "robustness": _robustness,
+        "compile": _compile,
+        "export": _export,
+    }
+    return modes[options.mode](options) or 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Trains and evaluates; another code than 0 where it was told to stop before."""
+    from configs.load import load_config, write_config
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import checkpoint
+    from vrt_spike_jax import checkpoint, saved_config
 
     config = load_config(options.config, options.overrides)
     if "ablation" in config:
@@ -75,9 +67,7 @@ def _train(options: argparse.Namespace) -> None:
     _check(config, for_training=True)
     require_writable(workdir)
     checkpoint.require_plain(workdir)
-    # Until there is a checkpoint, nothing is lost by other settings.
-    if any((workdir / "checkpoints").glob("[0-9]*")):
-        require_same(config, workdir / "config.json")
+    saved_config.require_same_config(workdir / "checkpoints", config.to_dict())
     if ":" not in options.config and config.recipe == "tiny":
         print(
             "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
@@ -89,7 +79,7 @@ def _train(options: argparse.Namespace) -> None:
     from clu import metric_writers
 
     from data_pipeline import run_data
-    from vrt_spike_jax import train
+    from vrt_spike_jax import preemption, train
     from vrt_spike_jax.losses.table import batch_fields
 
     data = _data(config)
@@ -118,17 +108,23 @@ def _train(options: argparse.Namespace) -> None:
     events = metric_writers.create_default_writer(
         str(workdir), just_logging=jax.process_index() > 0, asynchronous=True
     )
-    train.train_and_evaluate(
-        config,
-        workdir,
-        model=_model(config),
-        spike_shape=_spike_shape(config),
-        make_batches=make_batches,
-        test_clips=run_data.held_out_clips(config, spike_input, data),
-        data_sets=run_data.describe_sets(data),
-        writer=events,
-    )
-    events.close()
+    try:
+        train.train_and_evaluate(
+            config,
+            workdir,
+            model=_model(config),
+            spike_shape=_spike_shape(config),
+            make_batches=make_batches,
+            test_clips=run_data.held_out_clips(config, spike_input, data),
+            data_sets=run_data.describe_sets(data),
+            writer=events,
+        )
+    except preemption.Preempted as notice:
+        print(f"launch.py: {notice}", file=sys.stderr)
+        return preemption.EXIT_CODE
+    finally:
+        events.close()
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -227,9 +223,8 @@ def _restore(options: argparse.Namespace) -> None:
 def _ablate(options: argparse.Namespace) -> int:
     """Trains all variants of an ablation; 1 where one of them failed."""
     from configs.ablation_runs import load_ablation
-    from configs.load import require_same
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import ablation, ablation_report, checkpoint
+    from vrt_spike_jax import ablation, ablation_report, checkpoint, saved_config
 
     plan = load_ablation(options.config, options.overrides)
     process.leave_accelerators()
@@ -241,8 +236,7 @@ def _ablate(options: argparse.Namespace) -> int:
         _check(run.config, for_training=False)
         _check_training(run.config)
         own = workdir / f"{run.variant}-{run.seed}"
-        if any((own / "checkpoints").glob("[0-9]*")):
-            require_same(run.config, own / "config.json")
+        saved_config.require_same_config(own / "checkpoints", run.config.to_dict())
         params = _abstract_params(run.config)
         trainings.append(
             ablation.training_of(run, own, launcher=ROOT / "launch.py", params=params)
@@ -447,4 +441,5 @@ def _data(config: Any) -> Any:
 
 if __name__ == "__main__":
     process.keep_memory()
+    distributed.supervise(sys.argv[1:])
     sys.exit(main(sys.argv[1:]))

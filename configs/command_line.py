@@ -42,6 +42,11 @@ _SPIKE_FACTS = {
     "spike_trust_size": "trust_size",
     "exposure": "exposure",
 }
+_PROCESSES = {
+    "coordinator": "HOST:PORT of process 0, any free port; the same for all",
+    "num_processes": "of the run",
+    "process_id": "of this one, from 0 on",
+}
 _COMPILE = {
     "part": "forward or train; default: both",
     "memory_limit": "GiB a device has; what needs more is an error",
@@ -85,8 +90,13 @@ def parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     parser.add_argument("--workdir", help="default: runs/NAME_RECIPE")
     parser.add_argument("--mode", default="train", help=", ".join(MODES))
     parser.add_argument(
-        "--distributed", action="store_true", help="this is one of several processes"
+        "--distributed",
+        action="store_true",
+        help="this is one of several processes of a TPU pod or Slurm job",
     )
+    group = parser.add_argument_group("one of several processes elsewhere")
+    for name, text in _PROCESSES.items():
+        group.add_argument(f"--{name}", help=text)
     for mode, arguments in _OPTIONS.items():
         group = parser.add_argument_group(f"--mode={mode}")
         for name, text in arguments.items():
@@ -137,7 +147,7 @@ def check_spikes(
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("config", "workdir", *EVAL, *_RESTORE, *_COMPILE):
+    for name in ("config", "workdir", *_PROCESSES, *EVAL, *_RESTORE, *_COMPILE):
         value = getattr(options, name)
         if value == "" or (isinstance(value, list) and "" in value):
             raise ValueError(f"--{name} is empty; give it a value or leave it out.")
@@ -149,6 +159,7 @@ def _check(options: argparse.Namespace) -> None:
             continue
         if given and options.mode != mode:
             raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
+    _check_processes(options)
     if options.mode == "ablate" and options.config is None:
         raise ValueError(
             "--mode=ablate needs --config: pass --config=configs/ablation.py."
@@ -159,11 +170,6 @@ def _check(options: argparse.Namespace) -> None:
     if options.config is None and (options.mode == "train" or not options.workdir):
         raise ValueError(
             "--config is missing; pass one such as --config=configs/cross_attn.py."
-        )
-    if options.mode in ("ablate", "robustness") and options.distributed:
-        raise ValueError(
-            f"--distributed has no effect in --mode={options.mode}, which one process "
-            "runs; leave it out."
         )
     if options.mode in ("train", "ablate"):
         return
@@ -184,6 +190,38 @@ def _check(options: argparse.Namespace) -> None:
         check_eval(options)
     if options.mode == "restore":
         _check_restore(options)
+
+
+def _check_processes(options: argparse.Namespace) -> None:
+    """Makes numbers of the options that name the processes of a run."""
+    given = [name for name in _PROCESSES if getattr(options, name) is not None]
+    for name in _PROCESSES if given else ():
+        if name not in given:
+            raise ValueError(
+                f"--{given[0]} needs --{name} beside it: {_PROCESSES[name]}."
+            )
+    if given:
+        options.distributed = True
+        host, _, port = options.coordinator.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(
+                f"--coordinator={options.coordinator} is not HOST:PORT, such as "
+                "10.0.0.1:8476."
+            )
+        count, own = options.num_processes, options.process_id
+        options.num_processes = _whole(count, "num_processes", of="processes")
+        if not own.isdecimal() or int(own) >= options.num_processes:
+            raise ValueError(
+                f"--process_id={own} is not one of 0 to {options.num_processes - 1}, "
+                f"as of --num_processes={count}."
+            )
+        options.process_id = int(own)
+    if options.distributed and options.mode not in ("train", "eval"):
+        name = given[0] if given else "distributed"
+        raise ValueError(
+            f"--{name} has no effect in --mode={options.mode}, which one process "
+            "runs; leave it out."
+        )
 
 
 def _check_restore(options: argparse.Namespace) -> None:

@@ -74,6 +74,7 @@ _NO_RUNS = (
     "check_data.py",
     "check_loss.py",
     "command_line.py",
+    "distributed.py",
     "eval_options.py",
     "load.py",
     "process.py",
@@ -180,25 +181,6 @@ def _with_defaults(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     except TypeError as error:
         raise ValueError(f"{path} holds a value of a wrong type: {error}.") from error
     return config.to_dict()
-
-
-def require_same(config: ConfigDict, path: Path) -> None:
-    """Raises ValueError where a work directory was begun with other settings."""
-    if not path.is_file():
-        return
-    old, new = (dict(flat_items(c)) for c in (read_config(path), config))
-    differing = [
-        f"{key} (there {old.get(key, 'absent')!r}, now {new.get(key, 'absent')!r})"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if differing:
-        raise ValueError(
-            f"{path.parent} was begun with other settings: {'; '.join(differing)}. "
-            "Take the old settings to continue it, or another --workdir to train "
-            "with the new ones (also for more train.steps, since the learning rate "
-            "follows from them)."
-        )
 
 
 def _with_tuples(value: Any) -> Any:

@@ -1,11 +1,18 @@
 """What the process of launch.py is set to, says of itself, and makes of its errors."""
 
+import contextlib
 import linecache
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+
+from configs import distributed
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("configs", "data_pipeline", "vrt_spike_jax")
@@ -40,21 +47,70 @@ def quiet() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 
 
-def join_processes() -> None:
-    """Joins the other processes of a run on several machines.
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came where there is nothing to be saved first."""
 
-    Raises:
-      ValueError: there are none that JAX finds.
+
+def exit_code_of(command: Callable[[], int]) -> int:
+    """Runs a command; its errors become one sentence and a code, save for bugs.
+
+    The codes: 2, it cannot work so; 75, start it again, as a scheduler does; 130, it
+    was interrupted. A process that is one of several ends at once where it fails.
+
+    Args:
+      command: returns its exit code.
     """
-    import jax
-
+    quiet()
     try:
-        jax.distributed.initialize()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"--distributed found no other processes to join ({error}); start each on "
-            "a cluster that JAX knows, such as Slurm or a TPU pod, or leave it out."
-        ) from error
+        with _sigterm_raises():
+            return command()
+    except BaseException as error:
+        found = _verdict(error)
+        if found is not None:
+            code, sentence = found
+            print(sentence, file=sys.stderr)
+        elif distributed.is_joined():
+            code = 1
+            traceback.print_exc()
+        else:
+            raise
+    distributed.leave(code)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[int, str] | None:
+    """Exit code and sentence of an error; None of a bug."""
+    if isinstance(error, Terminated):
+        told = "told to stop by SIGTERM; the same command goes on from what is saved."
+        return distributed.TRY_AGAIN, f"launch.py: {told}"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, (
+            "launch.py: stopped; the same command continues a training or evaluation."
+        )
+    if distributed.is_lost_peer(error):
+        return distributed.TRY_AGAIN, distributed.LOST
+    if isinstance(error, ValueError | OSError | FloatingPointError) and is_for_the_user(
+        error
+    ):
+        return 2, f"launch.py: error: {error}"
+    return None
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM interrupts, so that what is open is closed; not beside other threads."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_versions() -> None:

@@ -56,7 +56,7 @@ LAYERS = (
         "preemption",
     },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
-    | {"discriminator_state"},
+    | {"discriminator_state", "saved_config"},
     {
         "official_files",
         "feature_files",

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jax
+import orbax.checkpoint as ocp
 import pytest
 
 import launch
@@ -179,7 +180,9 @@ def test_what_exists_is_never_overwritten(capsys, tmp_path, output, sentence):
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(capsys, untrained):
-    (untrained / "cross_attn" / "checkpoints" / "2").mkdir(parents=True)
+    saved = load_config(f"{CROSS}:smoke").to_dict()
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as writer:
+        writer.save(untrained / "cross_attn" / "checkpoints" / "2" / "config", saved)
     before = (untrained / "cross_attn" / "config.json").read_bytes()
     line = error_of(
         capsys,
@@ -187,7 +190,7 @@ def test_other_settings_are_refused_and_nothing_is_touched(capsys, untrained):
         "--workdir=cross_attn",
         "--config.train.steps=99",
     )
-    assert re.search(r"train\.steps \(there \d+, now 99\)", line)
+    assert re.search(r"train\.steps \(there \d+, here 99\)", line)
     left = {path.name for path in (untrained / "cross_attn").iterdir()}
     assert left == {"config.json", "checkpoints"}
     assert (untrained / "cross_attn" / "config.json").read_bytes() == before
@@ -216,7 +219,7 @@ def test_configuration_and_work_directory_must_be_of_one_run(capsys, untrained):
 
 
 def test_processes_that_cannot_be_joined_are_one_sentence(capsys, monkeypatch):
-    def alone():
+    def alone(*args, **options):
         raise ValueError("coordinator_address should be defined.")
 
     monkeypatch.setattr(jax.distributed, "initialize", alone)

@@ -1,58 +1,122 @@
-"""Checkpoints: the training state and the data position, whole or not at all."""
+"""Checkpoints: training state, data position and configuration, whole or not at all."""
 
 import glob
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from flax import traverse_util
 from jaxtyping import PyTree
+from orbax.checkpoint import checkpoint_managers as policies
 
+from vrt_spike_jax import saved_config
 from vrt_spike_jax.train_state import TrainState
+
+# What ranks the checkpoints of which it was measured.
+SCORE = "psnr"
+_NO_CONFIG: Mapping[str, Any] = {}
+
+
+class _Manager(ocp.CheckpointManager):
+    """Asks nothing of its own about SIGTERM, of which the training loop decides.
+
+    It would ask for the step of a checkpoint whenever that is on the disk, and so tell
+    `jax.distributed` a step that is long past.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Never; the loop saves when it has to."""
+        return False
 
 
 class Checkpoints:
     """The checkpoints of one run; writes in the background, keeps the newest few.
 
     A checkpoint is written beside its final name and renamed when it is complete, so a
-    run killed at any moment finds whole ones only.
+    run killed at any moment finds whole ones only. Beside the newest, the best of those
+    that were saved with a score is kept.
     """
 
-    def __init__(self, directory: str | Path, *, keep: int = 3) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        config: Mapping[str, Any] = _NO_CONFIG,
+        keep: int = 3,
+    ) -> None:
+        """Opens a folder, which is made if need be.
+
+        Args:
+          directory: of all checkpoints of the run, which other processes see too.
+          config: of the run, plain values; saved with each checkpoint.
+          keep: of the newest, how many.
+
+        Raises:
+          ValueError: the path is one that `require_plain` refuses.
+        """
         require_plain(directory)
         self._directory = Path(directory).resolve()  # orbax takes no relative path
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, cleanup_tmp_directories=True
+        self._config = config
+        kept = policies.AnyPreservationPolicy(
+            [
+                policies.LatestN(keep),
+                policies.BestN(
+                    get_metric_fn=lambda scores: scores[SCORE],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
         )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept,
+            best_fn=lambda scores: scores[SCORE],
+            cleanup_tmp_directories=True,
+        )
+        self._has_failed = False
+        self._manager = _Manager(self._directory, options=options)
 
     def latest_step(self) -> int | None:
         """Steps that the newest checkpoint has been trained for; None without one."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, *, step: int, position: int) -> None:
+    def save(
+        self,
+        state: TrainState,
+        *,
+        step: int,
+        position: int,
+        score: float | None = None,
+    ) -> None:
         """Copies the state to the host and writes it in the background.
 
         Args:
           state: after `step` updates; may be donated as soon as this returns.
           step: its number.
           position: number of the next batch.
+          score: PSNR [dB] of held-out clips; None where it was not measured.
+
+        Raises:
+          OSError: this checkpoint, or the one before it, cannot be written. Those
+            before them stay.
         """
         rival = {}
         if state.discriminator is not None:
             rival["discriminator"] = ocp.args.StandardSave(state.discriminator)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(state.params),
-                optimizer=ocp.args.StandardSave(
-                    {"step": state.step, "opt_state": state.opt_state}
-                ),
-                data=ocp.args.JsonSave({"position": position}),
-                **rival,
+        args = ocp.args.Composite(
+            params=ocp.args.StandardSave(state.params),
+            optimizer=ocp.args.StandardSave(
+                {"step": state.step, "opt_state": state.opt_state}
             ),
+            data=ocp.args.JsonSave({"position": position}),
+            config=ocp.args.JsonSave(dict(self._config)),
+            **rival,
         )
+        metrics = None if score is None else {SCORE: score}
+        self._writing(lambda: self._manager.save(step, args=args, metrics=metrics))
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, int]:
         """The newest state and the position of its next batch.
@@ -63,10 +127,11 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: there is no checkpoint.
-          ValueError: the checkpoint holds other parameters, or a discriminator where
-            none is trained, or none where one is.
+          ValueError: the checkpoint is of another configuration, holds other
+            parameters, or a discriminator where none is trained, or none where one is.
         """
         step = self._newest()
+        saved_config.require_same_config(self._directory, self._config)
         folder = self._directory / str(step)
         _require_same_params(folder / "params", abstract.params)
         _require_same_players(folder / "discriminator", abstract)
@@ -87,9 +152,38 @@ class Checkpoints:
         state = TrainState(**players, **restored.optimizer)
         return state, int(restored.data["position"])
 
+    def best_step(self) -> int | None:
+        """The step with the highest score; None where none was saved with one."""
+        scored = [
+            step
+            for step in self._manager.all_steps()
+            if self._manager.metrics(step) is not None
+        ]
+        return self._manager.best_step() if scored else None
+
     def wait(self) -> None:
-        """Returns when everything saved so far is on the disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything saved so far is on the disk.
+
+        Raises:
+          OSError: as `save`.
+        """
+        self._writing(self._manager.wait_until_finished)
+
+    def _writing(self, write: Callable[[], Any]) -> None:
+        try:
+            write()
+        except Exception as error:
+            reason = _reason_of_the_disk(error)
+            if reason is None:
+                raise  # such as another process that was lost
+            self._has_failed = True
+            steps = ocp.utils.checkpoint_steps(self._directory)
+            kept = f"that of step {max(steps)} stays" if steps else "there is none yet"
+            raise OSError(
+                f"a checkpoint could not be written to {self._directory} ({reason}); "
+                f"{kept}. Make room there, or mend what is in the way, and run the "
+                "same command again."
+            ) from error
 
     def _newest(self) -> int:
         step = self._manager.latest_step()
@@ -106,7 +200,9 @@ class Checkpoints:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._manager.close()
+        # What could not be written has been said.
+        if not self._has_failed:
+            self._manager.close()
 
 
 def require_plain(directory: str | Path) -> None:
@@ -224,3 +320,14 @@ def _no_checkpoint(directory: Path) -> FileNotFoundError:
         f"there is no checkpoint in {directory}; train first with the same --workdir "
         "or --config (without --mode)."
     )
+
+
+def _reason_of_the_disk(error: BaseException) -> str | None:
+    """Why a file cannot be written, in the words of the system; None of other errors.
+
+    TensorStore, which writes the arrays, raises ValueErrors that quote the system.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    quoted = re.search(r": ([^:]*) \[os_error_code='\d+'\]", str(error))
+    return quoted[1] if quoted else None

@@ -26,12 +26,16 @@ def notices() -> Iterator[Callable[[int], bool]]:
     are told so at the same step, whichever of them got the signal. That takes a step or
     two more: `jax.distributed` agrees on one that none of them has passed.
 
+    After the block, SIGTERM is what it was before `jax.distributed` took it over.
     Outside of the main thread, to which signals go, a single process is told nothing.
     """
+    is_main_thread = threading.current_thread() is threading.main_thread()
     if jax.distributed.is_initialized():
         # It took SIGTERM over when it was initialised.
         yield multihost_utils.reached_preemption_sync_point
-    elif threading.current_thread() is not threading.main_thread():
+        if is_main_thread:
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    elif not is_main_thread:
         yield lambda step: False
     else:
         noted = threading.Event()

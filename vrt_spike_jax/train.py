@@ -85,7 +85,9 @@ def train_and_evaluate(
     evaluation_run.lpips_weights(config.eval)
     run = prepare_run(config, model, spike_shape)
     with Checkpoints(
-        workdir / "checkpoints", keep=config.train.keep_checkpoints
+        workdir / "checkpoints",
+        config=config.to_dict(),
+        keep=config.train.keep_checkpoints,
     ) as checkpoints:
         saved = checkpoints.latest_step()
         _announce(config, run, workdir, saved, clips=len(test_clips))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs.check import flat_items
-from configs.load import load_config, override, read_config, require_same, write_config
+from configs.load import load_config, override, read_config, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = f"{ROOT}/configs/cross_attn.py:tiny"
@@ -104,20 +104,6 @@ def test_written_configuration_returns_as_it_was(tmp_path):
         64,
         64,
     )
-
-
-def test_other_settings_are_named_with_both_values(tmp_path):
-    path = tmp_path / "config.json"
-    require_same(load_config(CONFIG), path)  # nothing was begun there
-    write_config(path, load_config(CONFIG, ["--config.train.steps=10"]))
-    before = path.read_bytes()
-    require_same(load_config(CONFIG, ["--config.train.steps=10"]), path)
-    sentence = re.escape("train.steps (there 10, now 20)")
-    with pytest.raises(ValueError, match=sentence) as error:
-        require_same(load_config(CONFIG, ["--config.train.steps=20"]), path)
-    assert "optimizer" not in str(error.value)
-    assert "another --workdir" in str(error.value)
-    assert path.read_bytes() == before
 
 
 def test_directory_without_a_training_is_refused(tmp_path):

@@ -1,3 +1,4 @@
+import resource
 import shutil
 
 import jax
@@ -151,3 +152,63 @@ def test_checkpoint_that_lost_its_arrays_is_named(tmp_path):
         shutil.rmtree(part) if part.is_dir() else part.unlink()
     with pytest.raises(ValueError, match="no parameters that can be read; delete"):
         restore_params(tmp_path, abstract_of(state_of(0)).params)
+
+
+def steps_in(directory):
+    return sorted(int(path.name) for path in directory.iterdir() if path.is_dir())
+
+
+def test_the_best_stays_beside_the_newest(tmp_path):
+    scores = {2: 30.0, 4: 32.5, 6: None, 8: 31.0, 10: 29.0, 12: None}
+    for begun in ((2, 4, 6), (8, 10, 12)):  # the second run reads what the first scored
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            for step in begun:
+                checkpoints.save(
+                    state_of(step), step=step, position=step, score=scores[step]
+                )
+            checkpoints.wait()
+            assert checkpoints.best_step() == 4
+            newest, position = checkpoints.restore(abstract_of(state_of(0)))
+        assert int(newest.step) == position == begun[-1]  # not the best
+    assert steps_in(tmp_path) == [4, 10, 12]
+
+
+def test_without_scores_there_is_no_best(tmp_path):
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_of(step), step=step, position=step)
+        checkpoints.wait()
+        assert checkpoints.best_step() is None
+    assert steps_in(tmp_path) == [2]
+
+
+def test_disk_that_is_full_is_one_sentence_and_the_last_checkpoint_stays(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = r"checkpoint could not be written .*too large\); that of step 1 stays"
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(state_of(1), step=1, position=1)
+        checkpoints.wait()
+        noise = np.random.default_rng(0).random(2**14, np.float32)  # not compressed
+        large = state_of(2).replace(params={"noise": jnp.asarray(noise)})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, limits[1]))  # bytes of a file
+        try:
+            with pytest.raises(OSError, match=message):
+                checkpoints.save(large, step=2, position=2)
+                checkpoints.wait()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        state, _ = checkpoints.restore(abstract_of(state_of(0)))
+        jax.tree.map(np.testing.assert_array_equal, state, state_of(1))
+        checkpoints.save(state_of(2), step=2, position=2)  # there is room again
+    assert steps_in(tmp_path) == [2]
+
+
+def test_error_of_another_kind_keeps_its_own_words(tmp_path, monkeypatch):
+    def lost(*args, **options):
+        raise ValueError("UNKNOWN: Gloo AllGather failed")
+
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(type(checkpoints._manager), "save", lost)
+        with pytest.raises(ValueError, match="Gloo"):
+            checkpoints.save(state_of(1), step=1, position=1)
