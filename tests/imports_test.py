@@ -75,7 +75,7 @@ LAYERS = (
         "export",
     },
     {"train", "evaluate", "report", "compile_check", "compile_report"}
-    | {"evaluation_run", "scores", "shared_clips"}
+    | {"evaluation_run", "scores", "shared_clips", "validation"}
     | {"ablation", "ablation_report", "robustness"},
 )
 

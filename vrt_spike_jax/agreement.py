@@ -46,6 +46,13 @@ def failure_elsewhere(what: str, outcomes: Sequence[bool]) -> str:
     )
 
 
+def totals(values: np.ndarray) -> np.ndarray:
+    """Sums over the processes, the same in each, of an array (n) of each of them."""
+    if jax.process_count() == 1:
+        return values
+    return np.sum(multihost_utils.process_allgather(values), axis=0)
+
+
 def _all_outcomes(*, succeeded: bool) -> list[bool]:
     """Of all processes, in their order, when every one has come so far."""
     if jax.process_count() == 1:
