@@ -105,9 +105,13 @@ def supervise(argv: Sequence[str]) -> None:
     if names.isdisjoint(("--distributed", "--coordinator")) or not hasattr(os, "fork"):
         return
     parent = os.getpid()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    # Until there is a child that they can be passed on to, they wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child == 0:
         _die_with(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         return
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -115,6 +119,7 @@ def supervise(argv: Sequence[str]) -> None:
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     _, status = os.waitpid(child, 0)
     sys.exit(_exit_code(status))
 
