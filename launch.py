@@ -56,7 +56,7 @@ def _train(options: argparse.Namespace) -> int:
     """Trains and evaluates; another code than 0 where it was told to stop before."""
     from configs.load import load_config, write_config
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import checkpoint, saved_config
+    from vrt_spike_jax import checkpoint, initial_weights, saved_config
 
     config = load_config(options.config, options.overrides)
     if "ablation" in config:
@@ -68,6 +68,10 @@ def _train(options: argparse.Namespace) -> int:
     require_writable(workdir)
     checkpoint.require_plain(workdir)
     saved_config.require_same_config(workdir / "checkpoints", config.to_dict())
+    initial = None
+    if not checkpoint.saved_steps(workdir / "checkpoints"):
+        abstract = _abstract_params(config)
+        initial = initial_weights.load_initial(config, _model(config), abstract)
     if ":" not in options.config and config.recipe == "tiny":
         print(
             "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
@@ -86,11 +90,7 @@ def _train(options: argparse.Namespace) -> int:
     if jax.process_index() == 0:
         write_config(workdir / "config.json", config)
     spike_input = run_data.measured_spike_input(
-        config,
-        _spike_input(config),
-        data,
-        workdir,
-        write=jax.process_index() == 0,
+        config, _spike_input(config), data, workdir, write=jax.process_index() == 0
     )
 
     def make_batches(start_step: int) -> Any:
@@ -117,6 +117,7 @@ def _train(options: argparse.Namespace) -> int:
             make_batches=make_batches,
             test_clips=run_data.held_out_clips(config, spike_input, data),
             data_sets=run_data.describe_sets(data),
+            initial=initial,
             writer=events,
         )
     except preemption.Preempted as notice:
@@ -418,7 +419,8 @@ def _model_and_params(
     from vrt_spike_jax import checkpoint
 
     abstract = _abstract_params(config)
-    params = checkpoint.restore_params(workdir / "checkpoints", abstract, step=step)
+    folder = workdir / "checkpoints"
+    params = checkpoint.restore_params(folder, abstract, step=step, ema=config.eval.ema)
     return _model(config), params
 
 

@@ -200,8 +200,10 @@ def _deblur() -> ConfigDict:
             },
             "optimizer": {
                 "learning_rate": 4e-4,  # at the peak of the schedule
-                "warmup_steps": 1000,  # steps of linear rise to the peak
-                "schedule": "cosine",  # cosine or constant, after the warm-up
+                # Steps of rise to the peak; again, of what begins to train later.
+                "warmup_steps": 1000,
+                "schedule": "cosine",  # cosine, one_cycle or constant
+                "start_factor": 0.04,  # first / peak learning rate, of one_cycle
                 "end_factor": 0.01,  # last learning rate / peak learning rate
                 "weight_decay": 1e-4,  # of matrices and kernels alone
                 "b1": 0.9,
@@ -215,15 +217,27 @@ def _deblur() -> ConfigDict:
                 ),
                 # Learning rate of a group / learning_rate.
                 "factors": {"main": 1.0, "flow": 0.125, "proj": 10.0, "head": 0.01},
+                # Steps for which a group is frozen at first: docs/training.md.
+                "frozen_steps": {"main": 0, "flow": 0, "proj": 0, "head": 0},
             },
             "train": {
                 "steps": 300_000,
+                # Weights to begin with: a .pth file of the official VRT or of SpyNet,
+                # or a work directory; '': random ones.
+                "pretrained": "",
+                # Micro-batches that data.batch_size is taken in, one after the other.
+                "accumulate": 1,
+                # Of the averages of the parameters, such as 0.999; 0: none are kept.
+                "ema_decay": 0.0,
                 "log_every": 100,  # steps
                 "checkpoint_every": 1000,  # steps
-                "keep_checkpoints": 3,
+                "keep_checkpoints": 3,  # newest ones, beside the best of eval_every
+                # Steps from one PSNR of the held-out clips to the next; 0: none.
+                "eval_every": 5000,
                 "picture_every": 5000,  # steps; 0: no pictures
             },
             "eval": {
+                "ema": True,  # whether the averages are taken, where they were kept
                 "tile": (12, 256, 256),  # frames, height, width at once; 0: all
                 "overlap": (2, 32, 32),  # frames, height, width shared by tiles
                 "tiling": "blended",  # blended, or official: the public code's, seams
@@ -261,6 +275,7 @@ def _shrink_to_tiny(config: ConfigDict) -> None:
         groups=(("(.*/)?conv_last/.*", "head"), (".*", "main")),
     )
     config.train.update(steps=280, log_every=10, checkpoint_every=40, picture_every=140)
+    config.train.eval_every = 0
     config.eval.update(tile=(6, 128, 160), overlap=(2, 32, 32))
 
 

@@ -1,16 +1,15 @@
 """Checks a configuration as a whole, before anything expensive starts."""
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from configs.check_data import check_data
 from configs.check_loss import check_loss
+from configs.check_train import check_train
 from configs.require import at, choice, require, takes_spikes
 
 DTYPES = ("float32", "bfloat16")
-SCHEDULES = ("cosine", "constant")
 TILINGS = ("blended", "official")
 # Where spikes are fused, as vrt_spike_jax has it.
 FUSION_PLACES = ("encoder", "skips", "both")
@@ -22,7 +21,6 @@ METRICS = (
     *("ssim_volumetric", "ms_ssim", "lpips", "lpips_vgg", "hf_psnr", "edge_psnr"),
     *("tof", "tlp", "e_warp", "e_warp_sharp"),
 )
-FROZEN = "frozen"
 
 # Smallest value of each number; every number of a configuration stands in one table.
 _AT_LEAST = {
@@ -46,17 +44,21 @@ _AT_LEAST = {
     "data.embedded.threshold_spread": 1,
     "data.embedded.light_spread": 1,
     "optimizer.warmup_steps": 0,
+    "optimizer.start_factor": 0,
     "optimizer.end_factor": 0,
     "optimizer.weight_decay": 0,
     "optimizer.b1": 0,
     "optimizer.b2": 0,
     "train.steps": 1,
+    "train.accumulate": 1,
+    "train.ema_decay": 0,
     "model.max_chunk": 1,
     "model.temporal_blocks": 0,
     "train.log_every": 1,
     "train.checkpoint_every": 1,
     "train.keep_checkpoints": 1,
     "train.picture_every": 0,
+    "train.eval_every": 0,
     "eval.tfp_window": 1,
     "mesh.fsdp": 1,
 }
@@ -104,7 +106,6 @@ def check(
         )
         choice("a stage in model.remat", stage, stages)
     choice("model.dtype", config.model.dtype, DTYPES)
-    choice("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     choice("eval.tiling", config.eval.tiling, TILINGS)
     for key, smallest in _AT_LEAST.items():
         value = at(config, key)
@@ -119,7 +120,7 @@ def check(
     _check_spike_options(config.model, config.data)
     check_data(config, smallest_size)
     check_loss(config)
-    _check_optimizer(config.optimizer, config.train.steps)
+    check_train(config)
     exposure = None if config.data.sets else config.data.embedded.exposure
     _check_evaluation(config.eval, smallest_size, exposure)
     _check_metrics(config.eval)
@@ -211,52 +212,6 @@ def _check_spike_options(model: Any, data: Any) -> None:
     )
 
 
-def _check_optimizer(optimizer: Any, steps: int) -> None:
-    require(
-        optimizer.warmup_steps < steps,
-        f"optimizer.warmup_steps is {optimizer.warmup_steps}; it must be less than "
-        f"train.steps={steps}",
-    )
-    require(
-        optimizer.end_factor <= 1,
-        f"optimizer.end_factor is {optimizer.end_factor}; it must be at most 1",
-    )
-    for key in ("b1", "b2"):
-        require(
-            optimizer[key] < 1,
-            f"optimizer.{key} is {optimizer[key]}; it must be less than 1",
-        )
-    trained = 0
-    for entry in optimizer.groups:
-        require(
-            isinstance(entry, tuple | list)
-            and len(entry) == 2
-            and all(isinstance(part, str) for part in entry),
-            f"optimizer.groups holds {entry!r}; each entry must be (regular "
-            "expression, group)",
-        )
-        pattern, group = entry
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(
-                f"optimizer.groups holds {pattern!r}, which is no regular expression: "
-                f"{error}."
-            ) from error
-        if group != FROZEN:
-            trained += 1
-            choice("the group in optimizer.groups", group, [*optimizer.factors, FROZEN])
-    require(
-        trained > 0, "optimizer.groups freezes every parameter; nothing would train"
-    )
-    for group, factor in optimizer.factors.items():
-        require(
-            factor > 0,
-            f"optimizer.factors.{group} is {factor}; it must be above 0 (the group "
-            f"{FROZEN!r} is for parameters that are not trained)",
-        )
-
-
 def _check_evaluation(settings: Any, smallest_size: int, exposure: int | None) -> None:
     tile, overlap = settings.tile, settings.overlap
     window = settings.tfp_window
@@ -337,12 +292,14 @@ def _check_devices(config: Any, device_count: int, process_count: int) -> None:
         "device(s) found; leave mesh.data at -1 and give mesh.fsdp a divisor of "
         f"{device_count}",
     )
-    batch = config.data.batch_size
+    batch, parts = config.data.batch_size, config.train.accumulate
+    smallest = device_count * parts
+    in_parts = f" in train.accumulate={parts} micro-batches" if parts > 1 else ""
     require(
-        batch % device_count == 0,
+        batch % smallest == 0,
         f"data.batch_size is {batch}, which {device_count} devices cannot share "
-        f"equally; the nearest that works is "
-        f"{max(1, round(batch / device_count)) * device_count}",
+        f"equally{in_parts}; the nearest that works is "
+        f"{max(1, round(batch / smallest)) * smallest}",
     )
     require(
         batch % process_count == 0,

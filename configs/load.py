@@ -36,10 +36,13 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
     return override(config, overrides)
 
 
+_OPEN = ("optimizer.factors.", "optimizer.frozen_steps.", "ablation.")
+
+
 def _is_known(key: str, known: Sequence[str]) -> bool:
     # A group of parameters may be new, and an ablation says what it compares; any other
     # new key would be read by nothing.
-    return key in known or key.startswith(("optimizer.factors.", "ablation."))
+    return key in known or key.startswith(_OPEN)
 
 
 def _module(path: str) -> Any:
@@ -73,6 +76,7 @@ _NO_RUNS = (
     "check.py",
     "check_data.py",
     "check_loss.py",
+    "check_train.py",
     "command_line.py",
     "distributed.py",
     "eval_options.py",

@@ -56,11 +56,13 @@ LAYERS = (
         "preemption",
     },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
+    | {"stages", "units"}
     | {"discriminator_state", "saved_config"},
     {
         "official_files",
         "feature_files",
         "loss_networks",
+        "initial_weights",
         "pretrained",
         "tiles",
         "official_tiling",

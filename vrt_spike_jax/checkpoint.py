@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
 from vrt_spike_jax import saved_config
+from vrt_spike_jax.optimizer import overlaid
 from vrt_spike_jax.train_state import TrainState
 
 # What ranks the checkpoints of which it was measured.
@@ -106,6 +107,8 @@ class Checkpoints:
         rival = {}
         if state.discriminator is not None:
             rival["discriminator"] = ocp.args.StandardSave(state.discriminator)
+        if state.ema is not None:
+            rival["ema"] = ocp.args.StandardSave(state.ema)
         args = ocp.args.Composite(
             params=ocp.args.StandardSave(state.params),
             optimizer=ocp.args.StandardSave(
@@ -138,6 +141,8 @@ class Checkpoints:
         rival = {}
         if abstract.discriminator is not None:
             rival["discriminator"] = ocp.args.StandardRestore(abstract.discriminator)
+        if abstract.ema is not None:
+            rival["ema"] = ocp.args.StandardRestore(abstract.ema)
         rest = {"step": abstract.step, "opt_state": abstract.opt_state}
         restored = self._manager.restore(
             step,
@@ -222,16 +227,21 @@ def require_plain(directory: str | Path) -> None:
         )
 
 
+def saved_steps(directory: str | Path) -> list[int]:
+    """Steps that there are whole checkpoints of, in a directory that need not exist."""
+    path = Path(directory).resolve()
+    return sorted(ocp.utils.checkpoint_steps(path)) if path.is_dir() else []
+
+
 def newest_step(directory: str | Path) -> int:
     """Steps that the newest checkpoint of a directory has been trained for.
 
     Raises:
       FileNotFoundError: there is none; the directory is not created.
     """
-    path = Path(directory).resolve()
-    steps = ocp.utils.checkpoint_steps(path) if path.is_dir() else []
+    steps = saved_steps(directory)
     if not steps:
-        raise _no_checkpoint(path)
+        raise _no_checkpoint(Path(directory).resolve())
     return max(steps)
 
 
@@ -242,7 +252,7 @@ def chosen_step(directory: str | Path, step: int | None) -> int:
       FileNotFoundError: there is none, or none of that step.
     """
     newest = newest_step(directory)
-    found = sorted(ocp.utils.checkpoint_steps(Path(directory).resolve()))
+    found = saved_steps(directory)
     if step is not None and step not in found:
         raise FileNotFoundError(
             f"there is no checkpoint of step {step} in {directory}; there are those of "
@@ -252,14 +262,21 @@ def chosen_step(directory: str | Path, step: int | None) -> int:
 
 
 def restore_params(
-    directory: str | Path, abstract: PyTree, *, step: int | None = None
+    directory: str | Path,
+    abstract: PyTree,
+    *,
+    step: int | None = None,
+    ema: bool = True,
 ) -> PyTree:
     """The parameters of a checkpoint, whole on the first local device.
+
+    Where their moving averages were kept, it is these.
 
     Args:
       directory: the `checkpoints` folder of a work directory.
       abstract: shapes and types, as `train_state.abstract_params` gives them.
       step: of the checkpoint; None for the newest.
+      ema: False for the parameters themselves.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
@@ -272,8 +289,16 @@ def restore_params(
     )
     path = Path(directory).resolve() / str(step) / "params"
     _require_same_params(path, abstract)
+    averages = path.parent / "ema"
     with ocp.StandardCheckpointer() as reader:
-        return reader.restore(path, target)
+        params = reader.restore(path, target)
+        if not (ema and averages.is_dir()):
+            return params
+        flat = traverse_util.flatten_dict(target, sep="/")
+        # Of the parameters that trained; those that were frozen are what they are.
+        names = reader.metadata(averages).item_metadata.tree
+        found = reader.restore(averages, {name: flat[name] for name in names})
+    return overlaid(params, found)
 
 
 def _require_same_params(path: Path, abstract: PyTree) -> None:

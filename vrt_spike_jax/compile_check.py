@@ -23,6 +23,7 @@ from jaxtyping import Array, PyTree
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax.loss_networks import abstract_networks
 from vrt_spike_jax.losses.table import field_shapes
+from vrt_spike_jax.stages import Stage
 from vrt_spike_jax.train import prepare_run
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -162,7 +163,12 @@ def forward_program(
 
 
 def train_program(
-    config: Any, model: nn.Module, unchunked: nn.Module, *, spike_shape: SpikeShape
+    config: Any,
+    model: nn.Module,
+    unchunked: nn.Module,
+    *,
+    spike_shape: SpikeShape,
+    stage: Stage | None = None,
 ) -> Program:
     """One training step on a whole batch, over the mesh of all devices.
 
@@ -171,6 +177,7 @@ def train_program(
       model: VRT or VRTSpike, as configured.
       unchunked: the same with a `max_chunk` of UNCHUNKED.
       spike_shape: of the spikes that the data pipeline serves.
+      stage: of which the step is; without, the first one.
     """
     data = config.data
     size = data.crop_size
@@ -182,21 +189,24 @@ def train_program(
     for name, own in fields.items():
         batch[name] = jax.ShapeDtypeStruct((shape[0], *own), jnp.float32)
     networks = abstract_networks(config.loss)
+    suffix = "" if stage is None or stage.is_only else f" of stage {stage.number}"
 
-    def lower(model: nn.Module) -> jax.stages.Lowered:
-        run = prepare_run(config, model, spike_shape)
+    def lower(model: nn.Module, accumulate: int | None = None) -> jax.stages.Lowered:
+        done = 0 if stage is None else stage.last_step
+        run = prepare_run(config, model, spike_shape, step=done, accumulate=accumulate)
         step: Any = run.train_step  # jitted
         return step.lower(run.abstract, batch, *([networks] if networks else []))
 
     return Program(
-        name="training step",
+        name="training step" + suffix,
         work=f"{data.batch_size} clips of {data.num_frames}x{size}x{size}",
         frames=data.batch_size * data.num_frames,
         devices=jax.device_count(),
         savers="data.batch_size, data.crop_size, data.num_frames or model.max_chunk, "
-        "or name more stages in model.remat",
+        "or name more stages in model.remat, or raise train.accumulate",
         lower=lambda: lower(model),
-        lower_unchunked=lambda: lower(unchunked),
+        # Micro-batches are a loop too.
+        lower_unchunked=lambda: lower(unchunked, accumulate=1),
     )
 
 

@@ -25,7 +25,9 @@ from vrt_spike_jax.compile_check import (
 )
 from vrt_spike_jax.discriminator_state import count_discriminator
 from vrt_spike_jax.optimizer import label_parameters
+from vrt_spike_jax.stages import Stage, describe_stage, plan_stages
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
+from vrt_spike_jax.units import format_bytes, format_flops
 
 
 def report_costs(
@@ -54,12 +56,18 @@ def report_costs(
     """
     models = (config, model, unchunked)
     params = abstract_params(model, spike_shape)
-    labels = label_parameters(params, config.optimizer.groups) if train else None
+    labels = None
+    stages: tuple[Stage, ...] = ()
+    if train:
+        labels = label_parameters(params, config.optimizer.groups)
+        stages = plan_stages(params, config.optimizer, config.train.steps)
     programs = []
     if forward:
         programs.append(compile_check.forward_program(*models, spike_shape=spike_shape))
-    if train:
-        programs.append(compile_check.train_program(*models, spike_shape=spike_shape))
+    for stage in stages:
+        programs.append(
+            compile_check.train_program(*models, spike_shape=spike_shape, stage=stage)
+        )
     trained = is_trainable(model) or not forward
     note = "" if trained else " (not trained here: no training step)"
     print(f"config        {config.name}, recipe {config.recipe}{note}")
@@ -67,6 +75,9 @@ def report_costs(
     print(f"device        {jax.devices()[0].device_kind}")
     groups = parameter_groups(params, labels)
     print(format_parameters(groups), flush=True)
+    for stage in stages:
+        if not stage.is_only:
+            print(describe_stage(stage, params), flush=True)
     rival = count_discriminator(config.loss) if train else 0
     if rival:
         print(format_discriminator(rival), flush=True)
@@ -184,18 +195,6 @@ def format_compiled(compiled: Compiled) -> str:
     )
 
 
-def format_bytes(size: int | float) -> str:
-    """A number of bytes with the unit that fits."""
-    return _with_unit(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
-
-
-def format_flops(flops: float) -> str:
-    """A number of floating-point operations with the unit that fits."""
-    return _with_unit(
-        flops, 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP")
-    )
-
-
 @contextlib.contextmanager
 def show_elapsed(text: str) -> Iterator[None]:
     """Shows on stderr what is under way, and since when, until it is done."""
@@ -214,11 +213,3 @@ def show_elapsed(text: str) -> Iterator[None]:
         finally:
             done.set()
             thread.join()
-
-
-def _with_unit(number: int | float, base: int, units: Sequence[str]) -> str:
-    power = 0
-    while number >= base and power < len(units) - 1:
-        number /= base
-        power += 1
-    return f"{number:.4g} {units[power]}" if power else f"{number:.0f} {units[0]}"

@@ -274,7 +274,7 @@ def export_workdir(source: str | Path, target: str | Path) -> tuple[int, bool]:
     if target.exists():
         raise FileExistsError(f"{target} exists; name a new file.")
     model = VRT(**VARIANTS[_variant_in(source / "config.json")])
-    params, fused = _stored_params(source), False
+    params, fused = stored_params(source), False
     if "vrt" in params:
         params, fused = params["vrt"], True
     with _named(source):
@@ -298,8 +298,16 @@ def _variant_in(path: Path) -> str:
     return variant_of(str(variant))
 
 
-def _stored_params(directory: Path) -> Params:
-    """The parameters of the newest checkpoint, whatever model they belong to."""
+def stored_params(directory: Path) -> Params:
+    """The parameters of the newest checkpoint, whatever model they belong to.
+
+    Args:
+      directory: a work directory.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint in it.
+      ValueError: its parameters cannot be read.
+    """
     import orbax.checkpoint as ocp
 
     from vrt_spike_jax import checkpoint

@@ -81,6 +81,12 @@ def put_replicated(tree: Any, mesh: Mesh) -> Any:
     )
 
 
+def put_whole(array: Any, dtype: Any, place: NamedSharding) -> jax.Array:
+    """Moves an array that all processes have alike to where each part of it belongs."""
+    whole = np.asarray(array, dtype)
+    return jax.make_array_from_callback(whole.shape, place, lambda part: whole[part])
+
+
 def to_host(tree: Any) -> Any:
     """Whole arrays in the memory of each process; every process must call it."""
     if jax.process_count() > 1:

@@ -85,6 +85,19 @@ class TrainLog:
             self._write(step, values)
         self._show(step, values, rate, now, due or begins)
 
+    def begin_stage(self, text: str) -> None:
+        """Tells that another program runs from here on, whose speed is its own."""
+        self._clock = None
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Writes a line of its own between those of the steps."""
+        if self._is_main:
+            start = "\n" if self._in_line else ""
+            sys.stderr.write(f"{start}{text}\n")
+            sys.stderr.flush()
+            self._in_line = False
+
     def __enter__(self) -> "TrainLog":
         return self
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax import traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
@@ -32,6 +33,13 @@ class TrainState:
     opt_state: Any  # of the trained parameters alone
     # A DiscriminatorState where the adversarial loss has a weight; None has no leaves.
     discriminator: Any = None
+    # Moving averages of the trained parameters, by '/'-joined name, float32, where they
+    # are kept; None has no leaves.
+    ema: Any = None
+
+    def averaged_params(self) -> Any:
+        """The parameters, with the averages in the place of those that have one."""
+        return optimizers.overlaid(self.params, self.ema or {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +73,13 @@ def abstract_params(model: nn.Module, shape: SpikeShape) -> PyTree:
 def create_state(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    labels: dict[str, str],
+    labels: Mapping[str, str],
     mesh: Mesh,
     shape: SpikeShape,
     *,
     seed: int,
     loss: Mapping[str, Any] | None = None,
+    has_ema: bool = False,
 ) -> tuple[Any, Any]:
     """Returns (the abstract state with shardings, a function that computes the state).
 
@@ -89,8 +98,8 @@ def create_state(
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            opt_state=optimizer.init(trained),
             discriminator=discriminator,
+            **_born(trained, optimizer, has_ema=has_ema),
         )
 
     # Hundreds of initialisers make a program that runs once and compiles long: this
@@ -108,3 +117,73 @@ def create_state(
     return abstract, lambda: jax.jit(
         create, out_shardings=shardings, compiler_options=options
     )(key)
+
+
+def hand_over(
+    state: TrainState,
+    optimizer: optax.GradientTransformation,
+    labels: Mapping[str, str],
+    abstract: TrainState,
+) -> TrainState:
+    """The state at the end of one stage, in the form of the next.
+
+    What begins to train has an optimizer state as before any update, and an average
+    that begins at its value; all else is kept, bit for bit.
+
+    Args:
+      state: after the last update of the stage; its arrays go on in the new one.
+      optimizer: of the next stage.
+      labels: of the next stage.
+      abstract: of the next stage, with shardings.
+    """
+    names = ("opt_state", "ema")
+    shardings = {
+        name: jax.tree.map(lambda x: x.sharding, getattr(abstract, name))
+        for name in names
+    }
+
+    def born(params: PyTree) -> dict[str, Any]:
+        trained, _ = optimizers.split_params(params, labels)
+        return _born(trained, optimizer, has_ema=abstract.ema is not None)
+
+    new = jax.jit(born, out_shardings=shardings)(state.params)
+    old = {name: getattr(state, name) for name in names}
+    kept = dict(jax.tree_util.tree_leaves_with_path(old))
+    merged = jax.tree_util.tree_map_with_path(lambda path, x: kept.get(path, x), new)
+    return state.replace(**merged)  # type: ignore[attr-defined]
+
+
+def with_params(state: TrainState, params: PyTree) -> TrainState:
+    """The state before the first update, with other parameters in the place of its own.
+
+    Args:
+      state: as it was created.
+      params: whole arrays in the memory of each process, of some of the parameters.
+    """
+
+    def put(name: str, old: Any) -> Any:
+        if name not in flat:
+            return old
+        return sharding.put_whole(flat[name], old.dtype, old.sharding)
+
+    flat = traverse_util.flatten_dict(params, sep="/")
+    own = traverse_util.flatten_dict(state.params, sep="/")
+    placed = {name: put(name, x) for name, x in own.items()}
+    ema = state.ema
+    if ema is not None:
+        ema = {name: put(name, x) for name, x in ema.items()}
+    return state.replace(  # type: ignore[attr-defined]
+        params=traverse_util.unflatten_dict(placed, sep="/"), ema=ema
+    )
+
+
+def _born(
+    trained: optimizers.NamedParams,
+    optimizer: optax.GradientTransformation,
+    *,
+    has_ema: bool,
+) -> dict[str, Any]:
+    """What a state has of parameters that begin to train."""
+    # Arrays of their own: those of the parameters are given up to the next state.
+    ema = jax.tree.map(jnp.copy, trained) if has_ema else None
+    return {"opt_state": optimizer.init(trained), "ema": ema}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
 from vrt_spike_jax import sharding
@@ -34,6 +34,8 @@ def make_train_step(
     *,
     seed: int,
     loss: Mapping[str, Any],
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
 ) -> TrainStep:
     """Builds `train_step(state, batch[, networks]) -> (state, metrics)`, to be jitted.
 
@@ -53,8 +55,32 @@ def make_train_step(
       schedule: learning rate by step, for the metrics.
       seed: of the dropout.
       loss: the loss section of a configuration.
+      accumulate: micro-batches that a batch is taken in, one after the other; the
+        gradient is the mean of theirs, and so are the losses.
+      ema_decay: of the averages of a state that has them.
     """
     adversarial = adversarial_settings(loss)
+
+    def loss_of(
+        trained: optimizers.NamedParams,
+        frozen: optimizers.NamedParams,
+        batch: Batch,
+        others: Networks,
+        step: Int[Array, ""],
+        key: Array,
+    ) -> tuple[Float[Array, ""], tuple[Float[Array, "b t h w c"], Metrics]]:
+        params = optimizers.merge_params(trained, frozen)
+        inputs = [batch["blur"], *([batch["spikes"]] if model.takes_spikes else [])]
+        asked: dict[str, Any] = {}
+        if getattr(model, "takes_instant", False):
+            asked["instant"] = batch["instant"]
+        restored: Any = model.apply(
+            {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
+        )
+        total, parts = total_loss(restored, {**batch, **others}, loss, step)
+        return total, (restored, parts)
+
+    graded = jax.value_and_grad(loss_of, has_aux=True)
 
     def train_step(
         state: TrainState, batch: Batch, networks: Networks = _NONE
@@ -62,27 +88,19 @@ def make_train_step(
         # All randomness of a step follows from its number, so a resumed run repeats it.
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         trained, frozen = optimizers.split_params(state.params, labels)
-        inputs = [batch["blur"], *([batch["spikes"]] if model.takes_spikes else [])]
-        asked: dict[str, Any] = {}
-        if getattr(model, "takes_instant", False):
-            asked["instant"] = batch["instant"]
         others = dict(networks)
         if adversarial is not None:
             others["discriminator"] = state.discriminator.params
 
-        def loss_of(
-            trained: optimizers.NamedParams,
-        ) -> tuple[Float[Array, ""], tuple[Float[Array, "b t h w c"], Metrics]]:
-            params = optimizers.merge_params(trained, frozen)
-            restored: Any = model.apply(
-                {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
-            )
-            total, parts = total_loss(restored, {**batch, **others}, loss, state.step)
-            return total, (restored, parts)
+        def gradient_of(batch: Batch, key: Array) -> Any:
+            return graded(trained, frozen, batch, others, state.step, key)
 
-        (total, (restored, parts)), gradients = jax.value_and_grad(
-            loss_of, has_aux=True
-        )(trained)
+        if accumulate == 1:
+            (total, (restored, parts)), gradients = gradient_of(batch, key)
+        else:
+            (total, (restored, parts)), gradients = _accumulated(
+                gradient_of, batch, key, accumulate
+            )
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
         trained = optax.apply_updates(trained, updates)
         metrics = {
@@ -98,8 +116,14 @@ def make_train_step(
                 state.discriminator, restored, batch["sharp"], state.step, adversarial
             )
             metrics |= {f"discriminator/{name}": value for name, value in told.items()}
+        ema = state.ema
+        if ema is not None:
+            ema = optax.incremental_update(
+                trained, ema, _novelty(ema_decay, state.step)
+            )
         params = optimizers.merge_params(trained, frozen)
-        return TrainState(state.step + 1, params, opt_state, discriminator), metrics
+        state = TrainState(state.step + 1, params, opt_state, discriminator, ema)
+        return state, metrics
 
     return train_step
 
@@ -119,6 +143,40 @@ def compile_on(
         out_shardings=(state, sharding.replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def _accumulated(
+    gradient_of: Callable[[Batch, Array], Any], batch: Batch, key: Array, count: int
+) -> Any:
+    """What `gradient_of` the batch gives, from micro-batches one after the other.
+
+    Every micro-batch takes each `count`-th clip: so each device takes of its own.
+    """
+    micro = {
+        name: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0)
+        for name, x in batch.items()
+    }
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(count))
+
+    def add(sums: Any, taken: Any) -> tuple[Any, Float[Array, "b t h w c"]]:
+        (total, (restored, parts)), gradients = gradient_of(*taken)
+        return jax.tree.map(jnp.add, sums, (total, parts, gradients)), restored
+
+    first = jax.tree.map(lambda x: x[0], (micro, keys))
+    (total, (_, parts)), gradients = jax.eval_shape(gradient_of, *first)
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), (total, parts, gradients)
+    )
+    sums, restored = jax.lax.scan(add, zeros, (micro, keys))
+    total, parts, gradients = jax.tree.map(lambda x: x / count, sums)
+    whole = jnp.moveaxis(restored, 0, 1).reshape(-1, *restored.shape[2:])
+    return (total, (whole, parts)), gradients
+
+
+def _novelty(decay: float, step: Int[Array, ""]) -> Float[Array, ""]:
+    """What the newest parameters count in their average."""
+    # The first averages forget faster, or they would be those of the beginning.
+    return jnp.maximum(1.0 - decay, 9.0 / (10.0 + step))
 
 
 def _mean_psnr(

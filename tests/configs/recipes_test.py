@@ -31,6 +31,7 @@ NO_RUNS = {
     "check",
     "check_data",
     "check_loss",
+    "check_train",
     "command_line",
     "eval_options",
     "load",

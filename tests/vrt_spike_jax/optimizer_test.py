@@ -76,7 +76,9 @@ def test_split_and_merge_return_the_same_tree():
     merged = optimizers.merge_params(trained, frozen)
     assert jax.tree.structure(merged) == jax.tree.structure(PARAMS)
     jax.tree.map(np.testing.assert_array_equal, merged, PARAMS)
-    assert optimizers.count_parameters(PARAMS, labels) == (16, 16 + 4 + 8)
+    trained, frozen = optimizers.parameter_sizes(PARAMS, labels)
+    assert (trained.count, frozen.count) == (16, 16 + 4 + 8)
+    assert (trained.bytes, frozen.bytes) == (4 * 16, 4 * (16 + 4 + 8))
 
 
 def test_frozen_parameters_have_no_optimizer_state():
@@ -129,5 +131,5 @@ def test_schedule_without_warm_up_begins_at_the_peak():
 
 
 def test_unknown_schedule_lists_the_choices():
-    with pytest.raises(ValueError, match="cosine, constant"):
+    with pytest.raises(ValueError, match="cosine, one_cycle, constant"):
         optimizers.make_schedule(settings(schedule="cosin"), steps=5)
