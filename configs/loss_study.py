@@ -23,11 +23,11 @@ ADDED = {
     "spike_rate": 1.0,
     "sobel": 0.5,
     "laplacian": 0.07,
-    "adversarial": 0.03,
+    "adversarial": 0.08,
 }
 # When the discriminator counts for the model, and the steps it learns before, alone.
 ADVERSARIAL_START, ADVERSARIAL_WARMUP = 80, 60
-ADVERSARIAL_RATE = 1e-3  # at the default it has learnt next to nothing by then
+ADVERSARIAL_RATE = 1e-3  # at the default of 1e-4 it has learnt even less by then
 
 
 def get_config(recipe: str = "") -> ConfigDict:
