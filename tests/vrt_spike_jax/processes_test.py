@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_training import ends, losses, start
 
+from benchmarks.kill.small_training import ends, losses, start
 from vrt_spike_jax.checkpoint import newest_step
 
 # Of losses around 0.1: sums over devices are taken in another order.

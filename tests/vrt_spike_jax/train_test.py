@@ -49,11 +49,12 @@ class Killed(Exception):
     """Stands for the end of a process."""
 
 
-def config_of(steps=6):
+def config_of(steps=6, **settings):
     config = base.get_config("smoke")
     config.data.update(num_frames=2, crop_size=64, batch_size=1)
     config.optimizer.groups = ((".*", "main"),)  # the stand-in has no layers of VRT's
     config.train.update(steps=steps, checkpoint_every=2, log_every=1, picture_every=3)
+    config.train.update(settings)
     config.eval.update(tile=(2, 64, 64), overlap=(0, 0, 0))
     return config.lock()
 
@@ -75,10 +76,10 @@ def test_clip():
 test_clip.__test__ = False
 
 
-def run(workdir, *, batches=None, steps=6, die_after=None, stop_in=None):
+def run(workdir, *, batches=None, steps=6, die_after=None, stop_in=None, **settings):
     """Trains with the batches of the clips; `die_after` so many, the process ends.
 
-    While batch `stop_in` is read, it is sent SIGTERM.
+    While batch `stop_in` is read, it is sent SIGTERM. `settings` are of config.train.
     """
 
     def make_batches(start):
@@ -92,7 +93,7 @@ def run(workdir, *, batches=None, steps=6, die_after=None, stop_in=None):
 
     writer = Writer()
     state = train_and_evaluate(
-        config_of(steps),
+        config_of(steps, **settings),
         workdir,
         model=Net(),
         spike_shape=SpikeShape(num_channels=2, spike_scale=1),
@@ -220,3 +221,31 @@ def test_next_batch_is_on_the_devices_before_a_step_is_waited_for(
     for step in range(1, 7):
         assert order[: order.index(step)].count("put") >= min(step + 1, 6)
     assert order.count("put") == 6
+
+
+def test_what_is_measured_is_what_the_evaluation_finds(tmp_path):
+    settings = {"eval_every": 3, "keep_checkpoints": 1, "checkpoint_every": 5}
+    _, writer = run(tmp_path, **settings)
+    assert [step for step, x in writer.scalars.items() if "eval/psnr" in x] == [3, 6]
+    results = json.loads((tmp_path / "results.json").read_text())["rows"]
+    found = writer.scalars[6]["eval/psnr"]
+    np.testing.assert_allclose(found, results[2]["psnr"], rtol=1e-6)
+
+
+def test_the_best_of_what_is_measured_is_kept_beside_the_newest(
+    tmp_path, monkeypatch, capsys
+):
+    found = iter((30.0, 32.0, 31.0))
+    monkeypatch.setattr(train.validation, "mean_psnr", lambda *_: next(found))
+    run(tmp_path, eval_every=2, keep_checkpoints=1, checkpoint_every=5)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["4", "6"]
+    output = capsys.readouterr()
+    assert "step 4 was the best of those measured: --mode=eval --step=4" in output.out
+    assert "step 4: psnr 32.000 dB of the held-out clips" in output.err
+
+
+def test_measuring_changes_nothing_of_the_training(tmp_path):
+    plain, _ = run(tmp_path / "plain")
+    measured, _ = run(tmp_path / "measured", eval_every=2)
+    jax.tree.map(np.testing.assert_array_equal, measured, plain)

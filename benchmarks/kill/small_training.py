@@ -1,7 +1,8 @@
 """A training of seconds with a network of two layers, as one process of a run.
 
 Its one argument is JSON: `workdir`, and what differs from the defaults in `main`. It
-ends as launch.py does, with the same codes and sentences.
+ends as launch.py does, with the same codes and sentences. `start` starts it, for the
+tests of processes and for the benchmark beside it.
 """
 
 import itertools
@@ -20,8 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 300.0  # seconds until a process counts as hung
 
 
-def start(devices: int, *, processes: int = 1, **settings: Any) -> list[Any]:
-    """Starts all processes of a run, each with so many devices; see `main`."""
+def start(
+    devices: int, *, processes: int = 1, log: Path | None = None, **settings: Any
+) -> list[subprocess.Popen[str]]:
+    """Starts all processes of a run.
+
+    Args:
+      devices: of each process.
+      processes: of the run.
+      log: what they print is appended to this file; None for pipes.
+      settings: as in `main`.
+    """
+    output: Any = subprocess.PIPE if log is None else log.open("a")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -32,15 +43,15 @@ def start(devices: int, *, processes: int = 1, **settings: Any) -> list[Any]:
             [sys.executable, __file__, json.dumps({**settings, "own": own})]
             + ([*names, f"--process_id={own}"] if processes > 1 else []),
             env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             text=True,
         )
         for own in range(processes)
     ]
 
 
-def ends(workers: list[Any]) -> list[tuple[int, str]]:
+def ends(workers: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """Exit code and stderr of each process."""
     errors = [worker.communicate(timeout=PATIENCE)[1] for worker in workers]
     return [(w.returncode, e) for w, e in zip(workers, errors, strict=True)]
@@ -61,6 +72,16 @@ def clip(number: int) -> dict[str, Any]:
     blur = np.random.default_rng(number).random((2, 64, 64, 3), dtype=np.float32)
     spikes = np.repeat(blur.mean(-1)[:, None], 2, axis=1)
     return {"blur": blur, "sharp": blur**2, "spikes": spikes}
+
+
+def test_clip(number: int) -> dict[str, Any]:
+    """A held-out clip, with what an evaluation takes beside."""
+    held_out = clip(10**6 + number)
+    light = held_out["spikes"].mean(1)
+    return {"name": f"clip {number}", **held_out, "tfp_short": light, "tfp_long": light}
+
+
+test_clip.__test__ = False  # type: ignore[attr-defined]
 
 
 def net() -> Any:
@@ -94,7 +115,9 @@ class NoWriter:
 def main(settings: dict[str, Any], arguments: Namespace | None) -> int:
     """Trains; returns the exit code."""
     asked = {
-        "fsdp": 1,
+        "fsdp": 1,  # devices that share each parameter
+        "clips": 1,  # to evaluate on
+        "eval_every": 0,
         "steps": 4,
         "stop_in": None,  # while this batch is read, process `victim` is sent ..
         "signal": "SIGTERM",  # .. this signal
@@ -136,13 +159,12 @@ def main(settings: dict[str, Any], arguments: Namespace | None) -> int:
         checkpoint_every=asked["checkpoint_every"],
         log_every=1,
         picture_every=0,
+        eval_every=asked["eval_every"],
     )
     config.eval.update(tile=(2, 64, 64), overlap=(0, 0, 0))
     config.mesh.fsdp = asked["fsdp"]
     sharding.MIN_SHARDED_SIZE = 64  # so that this small network is shared
-    test = clip(10**6)
-    light = test["spikes"].mean(1)
-    test |= {"name": "test", "tfp_short": light, "tfp_long": light}
+    tests = [test_clip(number) for number in range(asked["clips"])]
     try:
         state = train_and_evaluate(
             config,
@@ -151,7 +173,7 @@ def main(settings: dict[str, Any], arguments: Namespace | None) -> int:
             writer=NoWriter(),
             spike_shape=SpikeShape(num_channels=2, spike_scale=1),
             make_batches=batches,
-            test_clips=[test],
+            test_clips=tests,
         )
     except preemption.Preempted as notice:
         print(notice, file=sys.stderr)
