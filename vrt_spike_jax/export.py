@@ -71,15 +71,14 @@ def write_export(
         )
         program: bytes = bytes(exported.serialize())
         (directory / PROGRAM_FILE).write_bytes(program)
-        with ocp.CheckpointManager(directory / "checkpoints") as manager:
+        checkpoint = f"checkpoints/{step}/params"
+        with ocp.StandardCheckpointer() as writer:
             # On the host: a device's arrays would be restored to that device only.
-            saved = ocp.args.StandardSave(jax.device_get(params))
-            manager.save(step, args=ocp.args.Composite(params=saved))
-            manager.wait_until_finished()
+            writer.save(directory / checkpoint, jax.device_get(params))
         (restored,) = exported.out_avals
         signature = {
             "program": PROGRAM_FILE,
-            "params": f"checkpoints/{step}/params",
+            "params": checkpoint,
             "platforms": list(exported.platforms),
             "inputs": {name: _described(x) for name, x in inputs.items()},
             "output": _described(restored),
