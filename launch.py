@@ -73,7 +73,7 @@ def _train(options: argparse.Namespace) -> int:
         abstract = _abstract_params(config)
         initial = initial_weights.load_initial(config, _model(config), abstract)
     if ":" not in options.config and config.recipe == "tiny":
-        print(
+        process.print_once(
             "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
             f"in minutes; the full one is --config={options.config}:deblur."
         )

@@ -120,8 +120,18 @@ def print_versions() -> None:
     import jax
 
     names = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets")
-    print("versions    " + ", ".join(f"{name} {version(name)}" for name in names))
-    print(f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}")
+    print_once("versions    " + ", ".join(f"{name} {version(name)}" for name in names))
+    devices = f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}"
+    count = jax.process_count()
+    print_once(devices + (f" in {count} processes" if count > 1 else ""))
+
+
+def print_once(text: str) -> None:
+    """Prints in the first process of a run alone."""
+    import jax
+
+    if jax.process_index() == 0:
+        print(text, flush=True)
 
 
 def is_for_the_user(error: Exception) -> bool:
