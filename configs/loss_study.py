@@ -35,11 +35,11 @@ def get_config(recipe: str = "") -> ConfigDict:
     config = base.get_config(recipe)
     config.name = "loss_study"
     table = {
-        "charbonnier": "any_light",
-        "l1": "any_light loss.charbonnier.weight=0.0 loss.l1.weight=1.0",
+        "charbonnier": "film",
+        "l1": "film loss.charbonnier.weight=0.0 loss.l1.weight=1.0",
     }
     table |= {
-        name: f"any_light loss.{name}.weight={weight}" for name, weight in ADDED.items()
+        name: f"film loss.{name}.weight={weight}" for name, weight in ADDED.items()
     }
     start = min(ADVERSARIAL_START, config.train.steps // 2)
     warmup = min(ADVERSARIAL_WARMUP, start)

@@ -24,9 +24,9 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import launch
-from configs import loss_study
+from configs import base, loss_study
 from configs.check import flat_items
-from configs.load import load_config
+from configs.require import at
 from data_pipeline import run_data
 from vrt_spike_jax.discriminator_state import (
     create_discriminator,
@@ -35,7 +35,6 @@ from vrt_spike_jax.discriminator_state import (
 from vrt_spike_jax.losses.table import LOSSES, batch_fields
 
 SHARE = 0.3  # of Charbonnier's gradient, that of a weighted term
-_FILE = Path(loss_study.__file__).with_name("any_light.py")
 
 
 def weight_of(charbonnier: float, other: float) -> float:
@@ -72,25 +71,23 @@ def gradient_norm(
 def trained_config(workdir: Path, losses: Any) -> ConfigDict:
     """The configuration of a training, with the losses that are measured.
 
-    Keys that it did not have yet are those of configs/any_light.py.
+    Keys that it did not have yet have their defaults.
 
     Args:
-      workdir: of an any_light training, perhaps by an older version.
+      workdir: of a training with spikes, perhaps by an older version.
       losses: the names of those that get a weight.
     """
     found = json.loads((workdir / "config.json").read_text())
-    config = load_config(f"{_FILE}:{found['recipe']}")
-    with config.unlocked():
-        for key, value in flat_items(found):
+    config = base.get_config(found["recipe"])
+    known = [key for key, _ in flat_items(config) if not key.startswith("loss.")]
+    for key, value in flat_items(found):
+        if key in known:
             group, _, leaf = key.rpartition(".")
-            own = config
-            for part in filter(None, group.split(".")):
-                own = own.get(part) if own is not None else None
-            if own is not None and leaf in own and group.split(".")[0] != "loss":
-                own[leaf] = tuple(value) if isinstance(value, list) else value
-        for name in losses:
-            config.loss[name].weight = 1.0
-    return config
+            own = at(config, group) if group else config
+            own[leaf] = tuple(value) if isinstance(value, list) else value
+    for name in losses:
+        config.loss[name].weight = 1.0
+    return config.lock()
 
 
 def predictions(
