@@ -31,7 +31,10 @@ def choice(key: str, value: str, choices: Sequence[str]) -> None:
 
 
 def takes_spikes(model: Any) -> bool:
-    """Whether a model of these settings, those of `model`, sees any spikes."""
+    """Whether a model of these settings, those of `model`, sees any spikes.
+
+    As create_model of vrt_spike_jax has it, of which configurations import nothing.
+    """
     return bool(
         model.fusion != "none" or model.closed_form_input or model.alignment != "spynet"
     )

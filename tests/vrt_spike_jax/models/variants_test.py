@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
+from configs.require import takes_spikes
 from vrt_spike_jax import VARIANTS, VRT, VRTSpike, create_model
+from vrt_spike_jax.models.fusion import FUSIONS
+from vrt_spike_jax.models.guided_alignment import ALIGNMENTS
 
 SUPER_RESOLUTION = {
     "upscale": 4,
@@ -96,6 +100,25 @@ def test_variants_build_with_and_without_spikes():
         assert fused.vrt == create_model(name, dtype=jnp.bfloat16)
         assert (fused.takes_spikes, fused.vrt.takes_spikes) == (True, False)
         assert fused.min_size == fused.vrt.min_size
+
+
+@pytest.mark.parametrize("closed_form_input", (False, True))
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+@pytest.mark.parametrize("fusion", ("none", *FUSIONS))
+def test_configurations_know_which_models_take_spikes(
+    fusion, alignment, closed_form_input
+):
+    """The configurations cannot ask the package, and so have the rule once more."""
+    config = base.get_config("tiny")
+    own = {"alignment": alignment, "closed_form_input": closed_form_input}
+    config.model.update(fusion=fusion, **own)
+    if takes_spikes(config.model):
+        assert create_model("tiny", fusion=fusion, **own).takes_spikes
+        return
+    # VRT alone, which has no such arguments.
+    assert not create_model("tiny", fusion=fusion).takes_spikes
+    with pytest.raises(ValueError, match="unknown model argument"):
+        create_model("tiny", fusion=fusion, **own)
 
 
 def test_official_names_are_taken():
