@@ -14,6 +14,7 @@ def get_config(recipe: str = "") -> ConfigDict:
     config = base.get_config(recipe)
     config.name = "cross_attn"
     config.model.fusion = "cross_attn"
+    config.data.spikes.representation = "charge"
     config.optimizer.groups = (
         ("fusion_.*/proj/.*", "proj"),
         *config.optimizer.groups,

@@ -20,6 +20,7 @@ def get_config(recipe: str = "") -> ConfigDict:
     config.model.fusion = "concat"
     config.model.alignment = "spikes_on_spynet"
     config.model.aligned_spikes = True
+    config.data.spikes.representation = "charge"
     config.optimizer.groups = (
         ("fusion_.*/proj/.*", "proj"),
         # At the rate of the rest a flow that is learnt from scratch runs off the frame.

@@ -1,4 +1,4 @@
-"""Training, evaluating and restoring with other spikes than plain voxel grids."""
+"""Training, evaluating and restoring with other spikes than the charge."""
 
 import json
 import os
@@ -18,8 +18,8 @@ SPIKES = "--config.data.spikes."
 CASES = {
     "time_surface": ["representation=time_surface", "margin=16"],
     "raw": ["representation=raw", "normalisation=gain_match"],
-    "log_standard": ["normalisation=log_standard"],
-    "low_light": ["low_light=True", "dropout=0.1", "margin=8"],
+    "log_standard": ["representation=voxel", "normalisation=log_standard"],
+    "low_light": ["representation=voxel", "low_light=True", "margin=8", "dropout=0.1"],
 }
 
 

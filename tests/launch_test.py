@@ -50,7 +50,7 @@ def _elsewhere(tmp_path, monkeypatch):
         ([f"--config={CROSS}:tiny", "--config.data.crop_size=60"], "multiple of 8"),
         ([f"--config={CROSS}:tiny", "--config.mesh.fsdp=7"], "mesh.fsdp=7"),
         (
-            [f"--config={CROSS}:tiny", "--config.data.spikes.voxel.num_bins=12"],
+            [f"--config={CROSS}:tiny", "--config.data.spikes.charge.num_bins=12"],
             "a multiple of 8",
         ),
         (
