@@ -444,4 +444,4 @@ def _data(config: Any) -> Any:
 if __name__ == "__main__":
     process.keep_memory()
     distributed.supervise(sys.argv[1:])
-    sys.exit(main(sys.argv[1:]))
+    process.end(main(sys.argv[1:]))

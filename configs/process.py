@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from configs import distributed
 
@@ -76,6 +77,18 @@ def exit_code_of(command: Callable[[], int]) -> int:
             raise
     distributed.leave(code)
     return code
+
+
+def end(code: int) -> NoReturn:
+    """Ends the process; one that failed waits for none of its threads.
+
+    Those of a checkpoint that could not be written would wait for minutes for more.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code and not distributed.is_joined():
+        os._exit(code)
+    sys.exit(code)
 
 
 def _verdict(error: BaseException) -> tuple[int, str] | None:

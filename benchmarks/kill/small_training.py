@@ -32,7 +32,15 @@ def start(
       log: what they print is appended to this file; None for pipes.
       settings: as in `main`.
     """
-    output: Any = subprocess.PIPE if log is None else log.open("a")
+    if log is not None:
+        with log.open("a") as output:
+            return _start(devices, processes, output, settings)
+    return _start(devices, processes, subprocess.PIPE, settings)
+
+
+def _start(
+    devices: int, processes: int, output: Any, settings: dict[str, Any]
+) -> list[subprocess.Popen[str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -190,4 +198,4 @@ if __name__ == "__main__":
     names = sys.argv[2:]
     distributed.supervise(names)
     options = command_line.parse(["--config=none", *names], "") if names else None
-    sys.exit(process.exit_code_of(lambda: main(json.loads(sys.argv[1]), options)))
+    process.end(process.exit_code_of(lambda: main(json.loads(sys.argv[1]), options)))

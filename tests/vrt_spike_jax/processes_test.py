@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.kill.small_training import ends, losses, start
+from configs.distributed import HEARTBEAT_SECONDS
 from vrt_spike_jax.checkpoint import newest_step
 
 # Of losses around 0.1: sums over devices are taken in another order.
@@ -88,3 +89,20 @@ def test_process_that_fails_ends_the_others(tmp_path):
     assert failed[1].rstrip().endswith("error: the disk of the clips is gone.")
     assert other[0] == 75
     assert other[1].rstrip().endswith("go on after the last checkpoint.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_process_that_waits_for_no_other_ends_with_a_lost_one(tmp_path, victim):
+    """It is told by the heartbeats, as where an accelerator hangs in a collective."""
+    log = tmp_path / "log"
+    workers = start(1, processes=2, log=log, workdir=str(tmp_path), pause=300.0)
+    while "compiling the training step" not in log.read_text():
+        assert all(worker.poll() is None for worker in workers), log.read_text()
+        time.sleep(0.1)
+    workers[victim].kill()
+    assert workers[victim].wait() == -9
+    begin = time.monotonic()
+    assert workers[1 - victim].wait(timeout=120) == 75
+    assert time.monotonic() - begin < HEARTBEAT_SECONDS + 15
+    assert log.read_text().rstrip().endswith("go on after the last checkpoint.")
