@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import base, check, check_data, check_loss
+from configs import base, check, check_data, check_loss, check_train
 from configs.load import load_config
 from data_pipeline.represent import REPRESENTATIONS
 from data_pipeline.representations import BINNINGS
 from data_pipeline.spike_input import NORMALISATIONS, SpikeInput
-from vrt_spike_jax import VARIANTS, create_model
+from vrt_spike_jax import VARIANTS, create_model, optimizer
 from vrt_spike_jax.losses.adversarial import FORMS
 from vrt_spike_jax.losses.table import LOSSES, active
 from vrt_spike_jax.models.fusion import FUSIONS
@@ -33,6 +33,7 @@ NO_RUNS = {
     "check_loss",
     "check_train",
     "command_line",
+    "distributed",
     "eval_options",
     "load",
     "process",
@@ -71,6 +72,7 @@ def test_groups_cover_the_parameters_of_the_model(name, recipe):
     shape = SpikeShape(num_channels=32, spike_scale=1)
     labels = label_parameters(abstract_params(model, shape), config.optimizer.groups)
     assert set(labels.values()) == set(dict(config.optimizer.groups).values())
+    assert set(config.optimizer.frozen_steps) <= set(config.optimizer.factors)
     assert set(labels.values()) <= {*config.optimizer.factors, "frozen"}
 
 
@@ -111,9 +113,11 @@ def test_every_key_is_read_outside_the_configurations():
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 read.add(node.value)
     config = base.get_config("tiny")
-    # The factors are read as a whole, by the names of the groups.
+    # What is told of each group of parameters is read as a whole, by their names.
     leaves = {
-        key: "factors" if ".factors." in key else key.rpartition(".")[2]
+        key: key.split(".")[1]
+        if key.startswith(("optimizer.factors.", "optimizer.frozen_steps."))
+        else key.rpartition(".")[2]
         for key, _ in check.flat_items(config)
     }
     # So are the options of each representation of spikes.
@@ -122,6 +126,11 @@ def test_every_key_is_read_outside_the_configurations():
         assert set(options) == set(signature(representation.count).parameters)
         read |= set(options)
     assert not [key for key, leaf in leaves.items() if leaf not in read]
+
+
+def test_schedules_are_those_of_the_optimizer():
+    assert check_train.SCHEDULES == optimizer.SCHEDULES
+    assert check_train.FROZEN == optimizer.FROZEN
 
 
 def test_every_loss_of_the_table_has_its_settings():
