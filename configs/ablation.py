@@ -20,7 +20,8 @@ VARIANTS = {
     # Where the spikes are fused; the others fuse at both places.
     "cross_attn_encoder": "cross_attn model.fusion_places=encoder",
     "cross_attn_skips": "cross_attn model.fusion_places=skips",
-    # What becomes of the spikes; the others are given voxel grids.
+    # What becomes of the spikes; the others are given the charge.
+    "cross_attn_voxel": "cross_attn data.spikes.representation=voxel",
     "cross_attn_time_surface": "cross_attn data.spikes.representation=time_surface",
     "cross_attn_raw": "cross_attn data.spikes.representation=raw",
 }

@@ -4,8 +4,9 @@ python launch.py --config=configs/guided_alignment.py          # sized by the ha
 python launch.py --config=configs/guided_alignment.py:smoke    # one minute on a CPU
 
 The flow that the spikes tell warps the neighbours' pictures, their features and their
-spikes, and what is aligned is concatenated. In the place of SpyNet, whose cost is then
-gone: --config.model.alignment=spikes. With another fusion: --config.model.fusion=film.
+spikes, and what is aligned is fused as by film.py. In the place of SpyNet, whose cost
+is then gone: --config.model.alignment=spikes. With another fusion:
+--config.model.fusion=concat.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +18,7 @@ def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with alignment by spikes; recipes as in base.py."""
     config = base.get_config(recipe)
     config.name = "guided_alignment"
-    config.model.fusion = "concat"
+    config.model.fusion = "film"
     config.model.alignment = "spikes_on_spynet"
     config.model.aligned_spikes = True
     config.data.spikes.representation = "charge"
