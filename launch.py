@@ -281,7 +281,7 @@ def _robustness(options: argparse.Namespace) -> None:
 def _compile(options: argparse.Namespace) -> int:
     """Prints what a configuration costs; 1 where it needs more than --memory_limit."""
     from configs.load import load_config
-    from vrt_spike_jax import compile_check, compile_report
+    from vrt_spike_jax import compile_check, compile_report, topology
 
     if options.workdir:
         config, _ = _trained(options)
@@ -290,18 +290,20 @@ def _compile(options: argparse.Namespace) -> int:
         _check(config, for_training=False)
     model = _model(config)
     unchunked = _model(config, max_chunk=compile_check.UNCHUNKED)
-    trainable = compile_check.is_trainable(model)
-    trains = options.part == "train" or (options.part is None and trainable)
+    part = "train" if options.topology else options.part
+    trains = part == "train" or (part is None and compile_check.is_trainable(model))
     if trains:
-        _check(config, for_training=True)
+        chips = options.topology and topology.count_chips(options.topology)
+        _check(config, for_training=True, chips=chips)
     shortages = compile_report.report_costs(
         config,
         model,
         unchunked,
         spike_shape=_spike_shape(config),
-        forward=options.part != "train",
+        forward=part != "train",
         train=trains,
         memory_limit=options.memory_limit and options.memory_limit * 2**30,
+        topology=options.topology,
     )
     for shortage in shortages:
         print(f"launch.py: {shortage}", file=sys.stderr)
@@ -352,7 +354,7 @@ def _run_of(workdir: Path, overrides: Sequence[str]) -> tuple[Any, Path]:
     return config, workdir
 
 
-def _check(config: Any, *, for_training: bool) -> None:
+def _check(config: Any, *, for_training: bool, chips: int | None = None) -> None:
     import jax
 
     from configs.check import check
@@ -365,7 +367,7 @@ def _check(config: Any, *, for_training: bool) -> None:
         variants={name: create_model(name).min_size for name in VARIANTS},
         fusions=("none", *FUSIONS),
         stages=STAGES,
-        device_count=jax.device_count() if for_training else None,
+        device_count=chips or (jax.device_count() if for_training else None),
         process_count=jax.process_count(),
     )
     if for_training:

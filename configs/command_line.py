@@ -49,6 +49,7 @@ _PROCESSES = {
 }
 _COMPILE = {
     "part": "forward or train; default: both",
+    "topology": "of TPU chips to compile the training step for, such as v5e:16x16",
     "memory_limit": "GiB a device has; what needs more is an error",
 }
 
@@ -262,6 +263,10 @@ def _check_export(options: argparse.Namespace) -> None:
 def _check_compile(options: argparse.Namespace) -> None:
     if options.part is not None and options.part not in PARTS:
         raise ValueError(_unknown("--part", options.part, PARTS))
+    if options.topology is not None and options.part == "forward":
+        raise ValueError(
+            "--topology compiles the training step; leave --part=forward out."
+        )
     if options.memory_limit is None:
         return
     try:

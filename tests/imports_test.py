@@ -44,7 +44,7 @@ FORBIDDEN = {
 LAYERS = (
     {"official_tasks"},
     {"models"},
-    {"configured_model"},
+    {"configured_model", "collectives", "topology"},
     {
         "losses",
         "metrics",

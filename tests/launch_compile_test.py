@@ -9,7 +9,7 @@ from flax import linen as nn
 
 import launch
 from configs.load import load_config, write_config
-from vrt_spike_jax import VARIANTS
+from vrt_spike_jax import VARIANTS, compile_report, topology
 
 ROOT = Path(__file__).resolve().parents[1]
 CROSS = f"{ROOT}/configs/cross_attn.py"
@@ -103,6 +103,27 @@ def test_what_exceeds_the_limit_is_one_sentence_and_code_1(capsys):
 
 
 @pytest.mark.usefixtures("small_model")
+def test_topology_tells_the_time_that_the_peaks_of_its_chips_allow(capsys, monkeypatch):
+    # What libtpu describes, in whose place the CPU compiles here.
+    device = tuple(jax.devices()[:1])
+    monkeypatch.setattr(
+        compile_report,
+        "describe_slice",
+        lambda name: topology.Slice(name, topology.CHIPS["v5e"], 1, device),
+    )
+    arguments = [*SMALL, f"--config={BASELINE}:smoke", "--topology=v5e:1x1"]
+    assert launch.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "device        1 x TPU v5e, compiled for and not there" in shown
+    assert "forward pass" not in shown
+    assert "fits in       16 GiB" in shown
+    flops = float(re.search(r"arithmetic +([\d.e+]+) MFLOP,", shown).group(1)) * 1e6
+    told = float(re.search(r"arithmetic +([\d.e+-]+) ms", shown).group(1))
+    assert told == pytest.approx(1e3 * flops / 197e12, rel=1e-2)
+    assert re.search(r"step +at least [\d.e+-]+ ms", shown)
+
+
+@pytest.mark.usefixtures("small_model")
 def test_model_of_a_work_directory_is_read_from_there(capsys, tmp_path):
     write_config(tmp_path / "run" / "config.json", load_config(f"{BASELINE}:smoke"))
     arguments = [*SMALL, "--workdir=run", "--part=forward", "--memory_limit=64"]
@@ -119,6 +140,16 @@ def test_model_of_a_work_directory_is_read_from_there(capsys, tmp_path):
         (["--memory_limit=0"], "--memory_limit=0 is not a number of GiB above 0"),
         (["--memory_limit=x"], "is not a number of GiB above 0"),
         (["--memory_limit=inf"], "is not a number of GiB above 0"),
+        (["--topology=v5e:16x15"], "did you mean 'v5e:16x16'?"),
+        (["--topology=v5e:2x4", "--part=forward"], "leave --part=forward out"),
+        (
+            [
+                "--topology=v5e:2x4",
+                "--config.data.batch_size=12",
+                "--config.data.embedded.train_clips=12",
+            ],
+            "8 devices",
+        ),
         (["--input=x.mp4"], "--input belongs to --mode=restore"),
         (["--mode=train", "--part=forward"], "--part belongs to --mode=compile"),
         (

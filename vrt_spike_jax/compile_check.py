@@ -8,9 +8,10 @@ the same model without chunks, which computes the same.
 
 import contextlib
 import dataclasses
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,9 +19,12 @@ import jax.monitoring
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
+from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
 from vrt_spike_jax import optimizer as optimizers
+from vrt_spike_jax import sharding
+from vrt_spike_jax.collectives import Collective, collectives_of
 from vrt_spike_jax.loss_networks import abstract_networks
 from vrt_spike_jax.losses.table import field_shapes
 from vrt_spike_jax.stages import Stage
@@ -95,6 +99,7 @@ class Compiled:
     compile_seconds: float
     compilations: int
     from_cache: int  # compilations that an earlier run had done
+    collectives: tuple[Collective, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +174,7 @@ def train_program(
     *,
     spike_shape: SpikeShape,
     stage: Stage | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Program:
     """One training step on a whole batch, over the mesh of all devices.
 
@@ -178,6 +184,7 @@ def train_program(
       unchunked: the same with a `max_chunk` of UNCHUNKED.
       spike_shape: of the spikes that the data pipeline serves.
       stage: of which the step is; without, the first one.
+      devices: to compile for, in the place of all there are.
     """
     data = config.data
     size = data.crop_size
@@ -191,9 +198,17 @@ def train_program(
     networks = abstract_networks(config.loss)
     suffix = "" if stage is None or stage.is_only else f" of stage {stage.number}"
 
-    def lower(model: nn.Module, accumulate: int | None = None) -> jax.stages.Lowered:
+    mesh = sharding.make_mesh(
+        data=config.mesh.data, fsdp=config.mesh.fsdp, devices=devices
+    )
+
+    def lower(
+        model: nn.Module, mesh: Mesh, accumulate: int | None = None
+    ) -> jax.stages.Lowered:
         done = 0 if stage is None else stage.last_step
-        run = prepare_run(config, model, spike_shape, step=done, accumulate=accumulate)
+        run = prepare_run(
+            config, model, spike_shape, step=done, accumulate=accumulate, mesh=mesh
+        )
         step: Any = run.train_step  # jitted
         return step.lower(run.abstract, batch, *([networks] if networks else []))
 
@@ -201,12 +216,13 @@ def train_program(
         name="training step" + suffix,
         work=f"{data.batch_size} clips of {data.num_frames}x{size}x{size}",
         frames=data.batch_size * data.num_frames,
-        devices=jax.device_count(),
+        devices=mesh.size,
         savers="data.batch_size, data.crop_size, data.num_frames or model.max_chunk, "
         "or name more stages in model.remat, or raise train.accumulate",
-        lower=lambda: lower(model),
-        # Micro-batches are a loop too.
-        lower_unchunked=lambda: lower(unchunked, accumulate=1),
+        lower=lambda: lower(model, mesh),
+        # Micro-batches are a loop too; and what each device does on its own clips would
+        # count once for all of them.
+        lower_unchunked=lambda: lower(unchunked, _one_device(), accumulate=1),
     )
 
 
@@ -244,12 +260,18 @@ def compile_program(program: Program) -> Compiled:
     """Compiles a program as configured; takes minutes for a full model.
 
     Raises:
-      ValueError: the compiler of this device tells nothing about memory.
+      ValueError: the compiler of this device tells nothing about memory, or found that
+        the program does not fit into it.
     """
     with _compile_events() as events:
         lowered = program.lower()
         start = time.perf_counter()
-        compiled = lowered.compile()
+        try:
+            compiled = lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise ValueError(_too_large(program, str(error))) from error
         seconds = time.perf_counter() - start
     sizes = compiled.memory_analysis()
     if sizes is None:
@@ -267,6 +289,7 @@ def compile_program(program: Program) -> Compiled:
     return Compiled(
         memory=memory,
         fused_bytes=_counted(compiled.cost_analysis())["bytes accessed"],
+        collectives=tuple(collectives_of(compiled.as_text() or "")),
         compile_seconds=seconds,
         compilations=events[_COMPILED],
         from_cache=events[_FOUND],
@@ -299,6 +322,19 @@ def parameter_groups(
 def _network(model: nn.Module) -> Any:
     """The VRT that a model is or has."""
     return getattr(model, "vrt", model)
+
+
+def _too_large(program: Program, error: str) -> str:
+    used = re.search(r"Used (\S+) of (\S+) hbm", error)
+    told = f" ({used.group(1)} of {used.group(2)})" if used else ""
+    return (
+        f"the {program.name} does not fit into the memory of a device{told}; lower "
+        f"{program.savers}."
+    )
+
+
+def _one_device() -> Mesh:
+    return sharding.make_mesh(devices=jax.local_devices()[:1])
 
 
 def _abstract_clip(

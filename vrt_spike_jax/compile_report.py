@@ -12,6 +12,7 @@ from flax import linen as nn
 from tqdm import tqdm
 
 from vrt_spike_jax import compile_check
+from vrt_spike_jax.collectives import Collective
 from vrt_spike_jax.compile_check import (
     Compiled,
     Cost,
@@ -26,6 +27,7 @@ from vrt_spike_jax.compile_check import (
 from vrt_spike_jax.discriminator_state import count_discriminator
 from vrt_spike_jax.optimizer import label_parameters
 from vrt_spike_jax.stages import Stage, describe_stage, plan_stages
+from vrt_spike_jax.topology import Chip, Slice, describe_slice, step_time
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 from vrt_spike_jax.units import format_bytes, format_flops
 
@@ -39,6 +41,7 @@ def report_costs(
     forward: bool,
     train: bool,
     memory_limit: float | None = None,
+    topology: str | None = None,
 ) -> list[str]:
     """Prints what a configuration costs, each number as soon as it is known.
 
@@ -49,11 +52,17 @@ def report_costs(
       spike_shape: of the spikes in the batches.
       forward: whether the restoration of a tile is told.
       train: whether the training step is told.
-      memory_limit: bytes of each device.
+      memory_limit: bytes of each device; of a topology, by default what its chips have.
+      topology: of TPU chips to compile for, as of `topology.describe_slice`, in the
+        place of the devices that there are; for training alone.
 
     Returns:
       One sentence for each program that needs more than the limit.
     """
+    piece = None if topology is None else describe_slice(topology)
+    if piece is not None and memory_limit is None:
+        memory_limit = piece.chip.memory
+    devices = None if piece is None else piece.devices
     models = (config, model, unchunked)
     params = abstract_params(model, spike_shape)
     labels = None
@@ -66,13 +75,16 @@ def report_costs(
         programs.append(compile_check.forward_program(*models, spike_shape=spike_shape))
     for stage in stages:
         programs.append(
-            compile_check.train_program(*models, spike_shape=spike_shape, stage=stage)
+            compile_check.train_program(
+                *models, spike_shape=spike_shape, stage=stage, devices=devices
+            )
         )
     trained = is_trainable(model) or not forward
     note = "" if trained else " (not trained here: no training step)"
     print(f"config        {config.name}, recipe {config.recipe}{note}")
     print("model         " + ", ".join(f"{k}={v}" for k, v in config.model.items()))
-    print(f"device        {jax.devices()[0].device_kind}")
+    kind = jax.devices()[0].device_kind if piece is None else describe_chip(piece)
+    print(f"device        {kind}")
     groups = parameter_groups(params, labels)
     print(format_parameters(groups), flush=True)
     for stage in stages:
@@ -82,13 +94,15 @@ def report_costs(
     if rival:
         print(format_discriminator(rival), flush=True)
     say = functools.partial(print, flush=True)
-    return check_programs(programs, memory_limit=memory_limit, say=say)
+    chip = None if piece is None else piece.chip
+    return check_programs(programs, memory_limit=memory_limit, chip=chip, say=say)
 
 
 def check_programs(
     programs: Sequence[Program],
     *,
     memory_limit: float | None = None,
+    chip: Chip | None = None,
     say: Callable[[str], None],
 ) -> list[str]:
     """Tells what programs cost, each number as soon as it is known.
@@ -97,6 +111,7 @@ def check_programs(
       programs: traced and compiled one after the other; what is under way shows on
         stderr.
       memory_limit: bytes of each device.
+      chip: whose published peaks tell the time of a step; None tells none.
       say: takes the lines of the report.
 
     Returns:
@@ -110,6 +125,10 @@ def check_programs(
         with show_elapsed(f"compiling the {program.name}"):
             compiled = compile_program(program)
         say(format_compiled(compiled))
+        for collective in compiled.collectives:
+            say(format_collective(collective))
+        if chip is not None:
+            say(format_step_time(program, cost, compiled, chip))
         if memory_limit is None:
             continue
         sentence = shortage(program, compiled.memory, memory_limit)
@@ -192,6 +211,51 @@ def format_compiled(compiled: Compiled) -> str:
             f"  compile time  {compiled.compile_seconds:.1f} s, "
             f"{compiled.compilations} compilation(s){cached}",
         ]
+    )
+
+
+def format_collective(collective: Collective) -> str:
+    """What passes between devices, of one kind, as a line."""
+    return (
+        f"  {collective.kind:<20}{collective.count:>6} times among "
+        f"{collective.devices} devices, {format_bytes(collective.bytes)} in all"
+    )
+
+
+def format_step_time(
+    program: Program, cost: Cost, compiled: Compiled, chip: Chip
+) -> str:
+    """The time that the peaks of a chip allow, as lines."""
+    times = step_time(
+        chip,
+        flops=cost.flops / program.devices,
+        moved=compiled.fused_bytes,
+        collectives=compiled.collectives,
+    )
+    clock = {
+        "arithmetic": (times.arithmetic, f"at {chip.flops / 1e12:g} TFLOP/s, bfloat16"),
+        "memory": (times.memory, f"at {chip.memory_rate / 1e9:g} GB/s"),
+        "collectives": (
+            times.collectives,
+            f"at {chip.link_rate / 2e9 / chip.axes:g} GB/s, around one axis",
+        ),
+    }
+    lines = [
+        f"  {name:<14}{1e3 * seconds:.4g} ms {note}"
+        for name, (seconds, note) in clock.items()
+    ]
+    lines.append(f"  step          at least {1e3 * times.total:.4g} ms")
+    return "\n".join(lines)
+
+
+def describe_chip(piece: Slice) -> str:
+    """A slice and the published peaks of its chips, as a line."""
+    chip = piece.chip
+    return (
+        f"{piece.chips} x TPU {chip.name}, compiled for and not there; each "
+        f"{format_bytes(chip.memory)} at {chip.memory_rate / 1e9:g} GB/s, "
+        f"{chip.flops / 1e12:g} TFLOP/s in bfloat16, links of "
+        f"{chip.link_rate / 1e9:g} GB/s"
     )
 
 

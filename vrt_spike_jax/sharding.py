@@ -1,6 +1,6 @@
 """One mesh of devices, and where parameters and batches lie on it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,17 +12,20 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 MIN_SHARDED_SIZE = 2**12
 
 
-def make_mesh(*, data: int = -1, fsdp: int = 1) -> Mesh:
+def make_mesh(
+    *, data: int = -1, fsdp: int = 1, devices: Sequence[Any] | None = None
+) -> Mesh:
     """A mesh ('data', 'fsdp') over all devices of all processes.
 
     Args:
       data: devices that share the batch; -1 takes all that are left.
       fsdp: devices that share each parameter; they share the batch too.
+      devices: in the place of all there are.
 
     Raises:
       ValueError: data * fsdp is not the number of devices.
     """
-    count = jax.device_count()
+    count = jax.device_count() if devices is None else len(devices)
     if data == -1:
         data = count // fsdp
     if data * fsdp != count:
@@ -32,7 +35,10 @@ def make_mesh(*, data: int = -1, fsdp: int = 1) -> Mesh:
         )
     # Explicit axes, the default of make_mesh, refuse the reshape of a window partition.
     return jax.make_mesh(
-        (data, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
+        (data, fsdp),
+        ("data", "fsdp"),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=devices,
     )
 
 
@@ -57,6 +63,34 @@ def state_sharding(abstract: Any, mesh: Mesh) -> Any:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Clips are dealt out over all devices, along both axes of the mesh."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def over_clips(
+    function: Callable[[Any, Any], Any], mesh: Mesh | None
+) -> Callable[[Any, Any], Any]:
+    """`function(shared, clips)` where each device computes on its own clips alone.
+
+    The compiler cannot see that loops over chunks and gathers stay within a clip: left
+    to itself it gathers the features of all devices for each of them. Here nothing
+    passes between devices but `shared`, and the sum of its gradients.
+
+    Args:
+      function: treats clips independently.
+      mesh: over which the leading axis of each array of `clips`, and of the result, is
+        dealt out; None, or a mesh of one device, leaves the function as it is.
+    """
+    if mesh is None or mesh.size == 1:
+        return function
+    whole, dealt = PartitionSpec(), PartitionSpec(("data", "fsdp"))
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(whole, dealt),
+        out_specs=dealt,
+        # The loops over chunks have derivatives of their own, which the check of what
+        # varies between devices does not follow.
+        check_vma=False,
+    )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

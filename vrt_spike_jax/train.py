@@ -144,6 +144,7 @@ def prepare_run(
     *,
     step: int = 0,
     accumulate: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Run:
     """What a stage needs before its first step; computes and compiles nothing yet.
 
@@ -153,8 +154,10 @@ def prepare_run(
       spike_shape: of the spikes in the batches.
       step: updates done before; the last of a stage still belongs to that stage.
       accumulate: in the place of that of the configuration.
+      mesh: in the place of that of the configuration, over all devices.
     """
-    mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
+    if mesh is None:
+        mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     settings, steps = config.optimizer, config.train.steps
     stages = plan_stages(abstract_params(model, spike_shape), settings, steps)
     stage = stage_after(stages, step)
@@ -182,6 +185,7 @@ def prepare_run(
         loss=loss,
         accumulate=accumulate or config.train.accumulate,
         ema_decay=ema_decay,
+        mesh=mesh,
     )
     takes_networks = bool(network_names(config.loss))
     compiled = compile_on(train_step, abstract, mesh, takes_networks=takes_networks)

@@ -36,6 +36,7 @@ def make_train_step(
     loss: Mapping[str, Any],
     accumulate: int = 1,
     ema_decay: float = 0.0,
+    mesh: Mesh | None = None,
 ) -> TrainStep:
     """Builds `train_step(state, batch[, networks]) -> (state, metrics)`, to be jitted.
 
@@ -58,8 +59,11 @@ def make_train_step(
       accumulate: micro-batches that a batch is taken in, one after the other; the
         gradient is the mean of theirs, and so are the losses.
       ema_decay: of the averages of a state that has them.
+      mesh: over which the clips are dealt out, on each device of which the model then
+        sees its own alone; None where there is one device.
     """
     adversarial = adversarial_settings(loss)
+    restore = sharding.over_clips(_restore_by(model), mesh)
 
     def loss_of(
         trained: optimizers.NamedParams,
@@ -70,13 +74,10 @@ def make_train_step(
         key: Array,
     ) -> tuple[Float[Array, ""], tuple[Float[Array, "b t h w c"], Metrics]]:
         params = optimizers.merge_params(trained, frozen)
-        inputs = [batch["blur"], *([batch["spikes"]] if model.takes_spikes else [])]
-        asked: dict[str, Any] = {}
+        names = ["blur", *(["spikes"] if model.takes_spikes else [])]
         if getattr(model, "takes_instant", False):
-            asked["instant"] = batch["instant"]
-        restored: Any = model.apply(
-            {"params": params}, *inputs, **asked, train=True, rngs={"dropout": key}
-        )
+            names.append("instant")
+        restored = restore((params, key), {name: batch[name] for name in names})
         total, parts = total_loss(restored, {**batch, **others}, loss, step)
         return total, (restored, parts)
 
@@ -143,6 +144,20 @@ def compile_on(
         out_shardings=(state, sharding.replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def _restore_by(model: nn.Module) -> Callable[[PyTree, Batch], Any]:
+    """`restore((params, key), clips)`, with stochastic depth drawn by the key."""
+
+    def restore(drawn: PyTree, clips: Batch) -> Any:
+        params, key = drawn
+        inputs = [clips[name] for name in ("blur", "spikes") if name in clips]
+        asked: dict[str, Any] = {"train": True, "rngs": {"dropout": key}}
+        if "instant" in clips:
+            asked["instant"] = clips["instant"]
+        return model.apply({"params": params}, *inputs, **asked)
+
+    return restore
 
 
 def _accumulated(

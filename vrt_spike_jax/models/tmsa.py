@@ -5,6 +5,7 @@ Source: Liang et al., arXiv 2201.12288, section 3.2 and figure 2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -41,10 +42,18 @@ def fit_window(
 def drop_path_factor(key: Array, rate: float, samples: int) -> Float[Array, " samples"]:
     """Stochastic depth: what a residual branch is multiplied with, for each sample.
 
-    Whole samples are dropped (0), the others scaled so that the mean is kept.
+    Whole samples are dropped (0), the others scaled so that the mean is kept. On a
+    device that computes on its own samples alone, these are drawn as they are where one
+    device computes on all.
     """
     keep = 1.0 - rate
-    return jax.random.bernoulli(key, keep, (samples,)) / keep
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.manual_axes:
+        return jax.random.bernoulli(key, keep, (samples,)) / keep
+    devices = math.prod(mesh.shape[name] for name in mesh.manual_axes)
+    drawn = jax.random.bernoulli(key, keep, (devices * samples,)) / keep
+    first = jax.lax.axis_index(mesh.manual_axes) * samples
+    return jax.lax.dynamic_slice_in_dim(drawn, first, samples)
 
 
 class MlpGEGLU(nn.Module):
