@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from configs import base, check
+from configs import base, check, check_train
 
 VARIANTS = {"tiny": 32, "deblur": 64}
 FUSIONS = ("none", "cross_attn")
@@ -159,7 +159,19 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"optimizer.groups": ((".*", "mian"),)}, "did you mean 'main'?"),
         ({"optimizer.groups": ((".*", "frozen"),)}, "nothing would train"),
         ({"optimizer.factors.main": 0.0}, "above 0"),
+        ({"optimizer.start_factor": 2.0}, "at most 1"),
+        ({"optimizer.frozen_steps.main": -1}, "a whole number of steps, at least 0"),
+        ({"optimizer.frozen_steps.main": 280}, "less than train.steps=280"),
+        ({"optimizer.frozen_steps.flow": 5}, "names the group 'flow'; the groups"),
+        (
+            {"optimizer.frozen_steps.main": 5, "optimizer.frozen_steps.head": 4},
+            "every group for the first 4 steps",
+        ),
         ({"train.steps": 0}, "at least 1"),
+        ({"train.accumulate": 0}, "at least 1"),
+        ({"train.accumulate": 3}, "a batch_size of 3 can"),
+        ({"train.ema_decay": 1.0}, "less than 1, such as 0.999"),
+        ({"train.ema_decay": -0.1}, "at least 0"),
         ({"eval.tile": (6, 100, 128)}, "multiples of 8"),
         ({"eval.tile": (6, 128)}, "three whole numbers"),
         ({"eval.overlap": (6, 8, 8)}, "less than that of eval.tile"),
@@ -183,6 +195,20 @@ def test_batch_is_shared_equally_by_the_devices():
     checked({"data.batch_size": 8}, device_count=8)
     with pytest.raises(ValueError, match="the nearest that works is 8"):
         checked({"data.batch_size": 6}, device_count=8)
+
+
+def test_micro_batches_are_shared_equally_too():
+    checked({"data.batch_size": 16, "train.accumulate": 2}, device_count=8)
+    sentence = "equally in train.accumulate=2 micro-batches; the nearest that works is"
+    with pytest.raises(ValueError, match=f"{sentence} 16"):
+        checked({"data.batch_size": 8, "train.accumulate": 2}, device_count=8)
+
+
+def test_a_group_of_frozen_steps_is_one_of_the_factors():
+    config = base.get_config("tiny")
+    config.optimizer.frozen_steps.hed = 4
+    with pytest.raises(ValueError, match="did you mean 'head'"):
+        check_train.check_train(config)
 
 
 def test_a_tile_of_0_is_all_there_is():

@@ -133,6 +133,22 @@ def test_a_discriminator_is_kept_and_none_is_made_up(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, params, saved.params)
 
 
+def test_averages_are_kept_and_restored_in_the_place_of_what_they_are_of(tmp_path):
+    saved = state_of(3).replace(ema={"layer/kernel": jnp.full((2, 3), 0.5)})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(saved, step=3, position=3)
+        checkpoints.wait()
+        restored, _ = checkpoints.restore(abstract_of(saved))
+    assert jax.tree.structure(restored) == jax.tree.structure(saved)
+    jax.tree.map(np.testing.assert_array_equal, restored, saved)
+    abstract = abstract_of(state_of(0)).params
+    params = restore_params(tmp_path, abstract)
+    np.testing.assert_array_equal(params["layer"]["kernel"], 0.5)
+    np.testing.assert_array_equal(params["layer"]["bias"], 1.0)
+    params = restore_params(tmp_path, abstract, ema=False)
+    jax.tree.map(np.testing.assert_array_equal, params, saved.params)
+
+
 def test_names_that_are_patterns_are_refused(tmp_path):
     # Orbax would save there without the arrays, and without a word.
     for name in ("run [1]", "run*", "run?"):

@@ -7,8 +7,9 @@ import pytest
 from flax import linen as nn
 
 from configs import base
-from vrt_spike_jax import compile_check, create_model, sharding
+from vrt_spike_jax import compile_check, compile_report, create_model, sharding
 from vrt_spike_jax.compile_check import UNCHUNKED
+from vrt_spike_jax.stages import plan_stages
 from vrt_spike_jax.train import prepare_run
 from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
@@ -74,6 +75,52 @@ def test_step_computes_no_gradient_of_what_is_frozen(config):
     flops = compile_check.cost_of(program).flops
     assert products < flops < 1.1 * products
     assert (program.frames, program.devices) == (BATCH * FRAMES, jax.device_count())
+
+
+def test_a_step_of_stage_one_is_cheaper_than_a_full_one(config, capsys):
+    changed = config.copy_and_resolve_references().unlock()
+    changed.optimizer.groups = (("kernel", "flow"), (".*", "main"))
+    changed.optimizer.frozen_steps.flow = 3
+    arguments = {"spike_shape": SHAPE, "forward": False, "train": True}
+    assert compile_report.report_costs(changed, Net(), Net(), **arguments) == []
+    shown = capsys.readouterr().out
+    assert f"stage 1     steps 1 to 3: {3 * WIDTH} (768 B) trained" in shown
+    assert f"stage 2     steps 4 to 6: {7 * WIDTH} (1.75 KiB) trained" in shown
+    assert "training step of stage 1:" in shown
+    assert "training step of stage 2:" in shown
+    stages = plan_stages(
+        abstract_params(Net(), SHAPE), changed.optimizer, changed.train.steps
+    )
+    first, second = (
+        compile_check.train_program(
+            changed, Net(), Net(), spike_shape=SHAPE, stage=stage
+        )
+        for stage in stages
+    )
+    # In the second the gradients of the first layer and of its output are added.
+    more = 2 * BATCH * PIXELS * (4 * WIDTH + WIDTH * 3)
+    flops = [compile_check.cost_of(program).flops for program in (first, second)]
+    assert more < flops[1] - flops[0] < 1.3 * more
+    held = [
+        compile_check.compile_program(program).memory.arguments
+        for program in (first, second)
+    ]
+    # Two moments of each number of the first layer, and counts of its updates: of Adam
+    # and of its warm-up.
+    assert held[1] - held[0] == 2 * 4 * 4 * WIDTH + 2 * 4
+
+
+def test_micro_batches_have_the_arithmetic_of_the_batch_in_less_memory(config):
+    costs, temporaries = [], []
+    for accumulate in (1, 2):
+        changed = config.copy_and_resolve_references().unlock()
+        changed.train.accumulate = accumulate
+        program = compile_check.train_program(changed, Net(), Net(), spike_shape=SHAPE)
+        costs.append(compile_check.cost_of(program).flops)
+        memory = compile_check.compile_program(program).memory
+        temporaries.append(memory.temporaries)
+    assert costs[0] == costs[1]
+    assert temporaries[1] < 0.8 * temporaries[0]
 
 
 def test_chunks_take_less_memory_for_the_same_arithmetic(config):

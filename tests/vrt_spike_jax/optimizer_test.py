@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -128,6 +129,25 @@ def test_schedule_without_warm_up_begins_at_the_peak():
     np.testing.assert_allclose(
         optimizers.make_schedule(options, steps=5)(0), 1e-2, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(("steps", "rise"), [(21, 5), (11, 9), (9, 0)])
+def test_one_cycle_is_that_of_optax(steps, rise):
+    """Which ends its slopes as ours does, where it is given the steps between them."""
+    options = settings(
+        schedule="one_cycle", warmup_steps=rise, start_factor=0.04, end_factor=0.01
+    )
+    schedule = optimizers.make_schedule(options, steps)
+    rates = [float(schedule(step)) for step in range(steps)]
+    share = (rise + 1e-6) / (steps - 1)
+    reference = optax.cosine_onecycle_schedule(
+        steps - 1, 1e-2, pct_start=share, div_factor=25, final_div_factor=4
+    )
+    first = 1e-2 if rise == 0 else 4e-4
+    np.testing.assert_allclose(rates[0], first, rtol=1e-5)
+    expected = [float(reference(step)) for step in range(1, steps)]
+    np.testing.assert_allclose(rates[1:], expected, rtol=1e-4)
+    np.testing.assert_allclose(rates[-1], 1e-4, rtol=1e-4)
 
 
 def test_unknown_schedule_lists_the_choices():

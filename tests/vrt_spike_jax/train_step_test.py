@@ -66,24 +66,44 @@ def losses(**changes):
     return section | changes
 
 
-def built(groups, model=None, *, loss=None, takes_networks=False):
+def built(
+    groups,
+    model=None,
+    *,
+    loss=None,
+    takes_networks=False,
+    accumulate=1,
+    ema_decay=0.0,
+):
     """(state, compiled step, mesh) of a small model."""
     model = model or Net()
     mesh = sharding.make_mesh()
     labels = optimizers.label_parameters(abstract_params(model, SHAPE), groups)
     schedule = optimizers.make_schedule(SETTINGS, 10)
     optimizer = optimizers.make_optimizer(SETTINGS, labels, schedule)
-    abstract, create = create_state(model, optimizer, labels, mesh, SHAPE, seed=3)
+    has_ema = ema_decay > 0
+    abstract, create = create_state(
+        model, optimizer, labels, mesh, SHAPE, seed=3, loss=loss, has_ema=has_ema
+    )
     loss = losses() if loss is None else loss
-    step = make_train_step(model, optimizer, labels, schedule, seed=3, loss=loss)
+    step = make_train_step(
+        model,
+        optimizer,
+        labels,
+        schedule,
+        seed=3,
+        loss=loss,
+        accumulate=accumulate,
+        ema_decay=ema_decay,
+    )
     compiled = compile_on(step, abstract, mesh, takes_networks=takes_networks)
     return create(), compiled, mesh
 
 
-def batch_of(mesh, seed=0):
+def batch_of(mesh, seed=0, clips=2):
     rng = np.random.default_rng(seed)
-    blur = rng.random((2, 2, 8, 8, 3), dtype=np.float32)
-    spikes = rng.random((2, 2, 2, 8, 8), dtype=np.float32)
+    blur = rng.random((clips, 2, 8, 8, 3), dtype=np.float32)
+    spikes = rng.random((clips, 2, 2, 8, 8), dtype=np.float32)
     return sharding.put_batch({"blur": blur, "sharp": blur**2, "spikes": spikes}, mesh)
 
 
@@ -213,3 +233,69 @@ def test_randomness_follows_from_the_step_number():
 
     assert loss_at(0) == loss_at(0)
     assert loss_at(0) != loss_at(1)
+
+
+def close(found, expected):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        jax.device_get(found),
+        jax.device_get(expected),
+    )
+
+
+def test_micro_batches_train_as_the_whole_batch():
+    """Losses, gradient, and what Adam makes of it, to float32's sums."""
+    section = losses(sobel={"weight": 2.0, "start_step": 0})
+    whole, whole_step, mesh = built([(".*", "main")], loss=section)
+    parts, parts_step, _ = built([(".*", "main")], loss=section, accumulate=3)
+    for number in range(2):
+        batch = batch_of(mesh, seed=number, clips=6)
+        whole, expected = whole_step(whole, batch)
+        parts, found = parts_step(parts, batch)
+        close(found, expected)
+    close(parts, whole)
+    assert parts_step._cache_size() == 1
+
+
+def test_micro_batches_draw_their_own_dropout():
+    model = Net(dropout=0.5)
+    state, step, mesh = built([(".*", "main")], model, accumulate=2)
+    batch = batch_of(mesh)
+    key = jax.random.fold_in(jax.random.key(3), 0)
+    expected = []
+    for number in range(2):
+        drawn = {"dropout": jax.random.fold_in(key, number)}
+        clip = {name: x[number : number + 1] for name, x in batch.items()}
+        inputs = clip["blur"], clip["spikes"]
+        restored = model.apply(
+            {"params": state.params}, *inputs, train=True, rngs=drawn
+        )
+        expected.append(float(charbonnier(restored, clip["sharp"], epsilon=1e-3)))
+    assert expected[0] != expected[1]
+    _, metrics = step(state, batch)
+    np.testing.assert_allclose(metrics["loss"], np.mean(expected), rtol=1e-5)
+
+
+def test_averages_follow_what_trains():
+    groups = [("first/.*", "frozen"), (".*", "main")]
+    state, step, mesh = built(groups, ema_decay=0.8)
+    expected = {f"last/{name}": np.array(x) for name, x in state.params["last"].items()}
+    assert sorted(state.ema) == sorted(expected)
+    for number in range(60):
+        state, _ = step(state, batch_of(mesh, seed=number))
+        # The first averages forget faster: 9/10, 9/11, ...
+        share = max(0.2, 9 / (10 + number))
+        for name, old in expected.items():
+            new = np.asarray(state.params["last"][name.rpartition("/")[2]])
+            expected[name] = old + share * (new - old)
+    for name, value in expected.items():
+        np.testing.assert_allclose(state.ema[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_averages_change_nothing_of_the_training():
+    plain, plain_step, mesh = built([(".*", "main")])
+    other, other_step, _ = built([(".*", "main")], ema_decay=0.9)
+    for number in range(3):
+        plain, _ = plain_step(plain, batch_of(mesh, seed=number))
+        other, _ = other_step(other, batch_of(mesh, seed=number))
+    jax.tree.map(np.testing.assert_array_equal, other.params, plain.params)
