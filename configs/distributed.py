@@ -19,15 +19,17 @@ HEARTBEAT_SECONDS = 30
 # BSD's EX_TEMPFAIL, try again later: by it a scheduler tells what to start again.
 TRY_AGAIN = 75
 LOST = (
-    "launch.py: another process of this run was lost, or has failed, and this one ends "
-    "with it; see what that one says. The same commands go on after the last checkpoint"
-    "."
+    "launch.py: another process of this run was lost, has failed, or did not come in "
+    "five minutes, and this one ends with it; see what that one says. The same "
+    "commands go on after the last checkpoint."
 )
 # What JAX, gloo and NCCL say of a process that does not answer.
 _SIGNS_OF_A_LOST_ONE = ("gloo", "nccl", "heartbeat", "coordination service", "barrier")
 # Seconds for the others to fail in the same way, and to say so themselves.
 _GRACE = 3
 _PR_SET_PDEATHSIG = 1
+# The index of this process, once it is one of several.
+_joined: list[int] = []
 
 
 def join(options: argparse.Namespace) -> None:
@@ -47,22 +49,25 @@ def join(options: argparse.Namespace) -> None:
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
         if options.coordinator is None:
             raise ValueError(
-                f"--distributed found no other processes to join ({error}); start each "
-                "on a cluster that JAX knows, such as Slurm or a TPU pod, name them by "
-                "--coordinator, --num_processes and --process_id, or leave it out."
+                f"--distributed found no other processes to join ({reason}); start "
+                "each on a cluster that JAX knows, such as Slurm or a TPU pod, name "
+                "them by --coordinator, --num_processes and --process_id, or leave it "
+                "out."
             ) from error
         raise ValueError(
             f"process {options.process_id} of {options.num_processes} could not join "
-            f"the others at --coordinator={options.coordinator} ({error}); start all "
-            "of them within five minutes, with the address of process 0."
+            f"the others at --coordinator={options.coordinator} ({reason}); start all "
+            "of them, with the address of process 0."
         ) from error
+    _joined.append(jax.process_index())
 
 
 def is_joined() -> bool:
-    """Whether this process is one of several; before JAX is imported, it is not."""
-    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
+    """Whether this process is one of several."""
+    return bool(_joined)
 
 
 def is_lost_peer(error: BaseException) -> bool:
@@ -85,13 +90,11 @@ def leave(code: int) -> None:
     """
     if not is_joined():
         return
-    import jax
-
     sys.stdout.flush()
     sys.stderr.flush()
     if code != TRY_AGAIN:
         # They need process 0 to the end.
-        time.sleep(_GRACE + 2 * (jax.process_index() == 0))
+        time.sleep(_GRACE + 2 * (_joined[0] == 0))
     os._exit(code)
 
 
