@@ -26,18 +26,29 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("launch")
 
 
-def start(folder: Path, workdir: Path) -> subprocess.Popen:
+def start(
+    folder: Path,
+    workdir: Path,
+    *settings: str,
+    program: str = "launch.py",
+    config: str = "cross_attn",
+) -> subprocess.Popen:
     return subprocess.Popen(
         [
             sys.executable,
-            str(ROOT / "launch.py"),
-            f"--config={ROOT}/configs/cross_attn.py:smoke",
+            str(ROOT / program),
+            f"--config={ROOT}/configs/{config}.py:smoke",
             f"--workdir={workdir}",
             f"--config.data.dir={folder}/data",
+            *settings,
         ],
         cwd=folder,
         # The same programs, compiled in half the time; each runs a few times only.
-        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        env={
+            **os.environ,
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "PYTHONPATH": str(ROOT),  # where a program elsewhere finds launch.py
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,13 +61,17 @@ def finish(process: subprocess.Popen) -> str:
     return output
 
 
-def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> None:
-    """Kills the command, unasked, as soon as the moment has come."""
+def wait_until(process: subprocess.Popen, moment: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not moment():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "the moment to kill never came"
+        assert time.monotonic() < deadline, "the moment never came"
         time.sleep(0.01)
+
+
+def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> None:
+    """Kills the command, unasked, as soon as the moment has come."""
+    wait_until(process, moment)
     process.kill()
     process.communicate()
 
@@ -121,3 +136,46 @@ def test_run_leaves_what_it_promises(whole):
     assert files | {"checkpoints", "pictures"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert any((whole / "pictures").glob("*.png"))
+
+
+def arrays_of(workdir: Path, part: str):
+    """All arrays of one part of the newest checkpoint, as it says itself."""
+    checkpoints = workdir / "checkpoints"
+    with ocp.StandardCheckpointer() as reader:
+        found = reader.restore(checkpoints / str(newest_step(checkpoints)) / part)
+    return jax.tree.map(np.asarray, found)
+
+
+def test_killed_adversarial_run_ends_in_the_same_two_players(folder):
+    """Killed where both have learnt; the model is small, all else as it is."""
+    steps, own = 40, "--config.loss.adversarial."
+    settings = [f"{own}weight=0.1", f"{own}start_step=2", f"{own}warmup_steps=1"]
+    settings += [f"{own}width=2", f"--config.train.steps={steps}"]
+    settings += ["--config.train.checkpoint_every=4", "--config.train.picture_every=0"]
+
+    def begin(workdir: Path) -> subprocess.Popen:
+        program = "tests/helpers/small_launch.py"
+        return start(folder, workdir, *settings, program=program, config="baseline")
+
+    whole, workdir = folder / "two_players", folder / "two_players_killed"
+    undisturbed = begin(whole)
+    # Its data set is built; the next one finds it.
+    wait_until(undisturbed, (whole / "config.json").exists)
+    checkpoints = workdir / "checkpoints"
+    kill_when(begin(workdir), (checkpoints / "4").exists)
+    assert newest_step(checkpoints) < steps
+    output = finish(begin(workdir))
+    assert "continued after step" in output
+    finish(undisturbed)
+
+    assert newest_step(checkpoints) == newest_step(whole / "checkpoints") == steps
+    for part in ("params", "optimizer", "discriminator"):
+        found, wanted = arrays_of(workdir, part), arrays_of(whole, part)
+        assert jax.tree.structure(found) == jax.tree.structure(wanted)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    # It learnt in every step but the first.
+    assert found["opt_state"][0]["count"] == steps - 1
+    logs = [(path / "metrics.jsonl").read_text() for path in (workdir, whole)]
+    assert logs[0] == logs[1]
+    told = [json.loads(line)["discriminator/loss"] for line in logs[0].splitlines()]
+    assert len(set(told)) == len(told) == steps / 2
