@@ -29,6 +29,7 @@ _AT_LEAST = {
     "data.spikes.time_surface.num_instants": 1,
     "data.spikes.raw.num_frames": 32,
     "data.spikes.tfi.num_instants": 1,
+    "data.spikes.charge.num_bins": 1,
     "data.spikes.margin": 0,
     "data.spikes.dropout": 0,
     "data.batch_size": 1,

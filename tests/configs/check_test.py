@@ -46,6 +46,7 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"model.time_strides": ()}, "whole numbers of at least 1"),
         ({"model.time_strides": (4, 0)}, "whole numbers of at least 1"),
         ({"model.temporal_blocks": -1}, "at least 0"),
+        ({"data.spikes.charge.num_bins": 0}, "charge.num_bins is 0"),
         ({"model.temporal_blocks": 1}, "no spike encoder"),
         ({"model.dark_confidence": True}, "no spike encoder"),
         ({**_CONFIDENT, "data.spikes.low_light": True}, "a confidence of its own"),
