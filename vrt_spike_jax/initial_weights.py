@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from vrt_spike_jax import checkpoint
 from vrt_spike_jax.official_files import load_pretrained, stored_params
+from vrt_spike_jax.optimizer import label_parameters
 
 _VRT = "vrt"  # where the parameters of its VRT stand in those of VRTSpike
 
@@ -44,8 +45,8 @@ def load_initial(config: Any, model: Any, abstract: PyTree) -> InitialWeights | 
     Raises:
       FileNotFoundError: there is no such file or directory, or no checkpoint in it.
       ValueError: there are other weights in it than the model's; PyTorch, which reads
-        .pth files, is not installed; or none are named and some parameters are to be
-        kept as they are in the first steps.
+        .pth files, is not installed; or a group is to be kept as it is in the first
+        steps of which it holds nothing, or none are named.
     """
     if not config.train.pretrained:
         _require_nothing_kept(config.optimizer)
@@ -68,6 +69,7 @@ def load_initial(config: Any, model: Any, abstract: PyTree) -> InitialWeights | 
     if _VRT in abstract and _VRT not in params:
         params = {_VRT: params}
     _require_parts(params, abstract, path)
+    _require_weights_of_kept(params, abstract, config.optimizer, path)
     return InitialWeights(jax.device_get(params), source)
 
 
@@ -80,6 +82,28 @@ def _require_nothing_kept(settings: Any) -> None:
             "so it would keep random values; name weights by "
             "--config.train.pretrained=PATH, a .pth file or a work directory, or pass "
             f"--config.optimizer.frozen_steps.{kept[0]}=0."
+        )
+
+
+def _require_weights_of_kept(
+    params: PyTree, abstract: PyTree, settings: Any, path: Path
+) -> None:
+    """Refuses to keep a group as it is of which there are random values alone.
+
+    Of SpyNet's weights alone, the deformable convolutions of its group may be random.
+    """
+    kept = {group for group, steps in settings.frozen_steps.items() if steps > 0}
+    if not kept:
+        return
+    groups = label_parameters(abstract, settings.groups)
+    given = {groups[name] for name in traverse_util.flatten_dict(params, sep="/")}
+    if missing := sorted(kept - given):
+        group = missing[0]
+        raise ValueError(
+            f"optimizer.frozen_steps keeps the group {group!r} as it is for "
+            f"{settings.frozen_steps[group]} steps, but train.pretrained={path} holds "
+            "none of its parameters, so it would keep random values; name weights that "
+            f"do, or pass --config.optimizer.frozen_steps.{group}=0."
         )
 
 

@@ -92,6 +92,22 @@ def test_a_file_of_spynet_becomes_the_spynet_of_the_model(tmp_path, monkeypatch)
     assert_same(found.params, {"vrt": spynet})
 
 
+def test_a_group_is_kept_only_where_some_of_its_weights_are_given(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "spynet.pth"
+    path.touch()
+    spynet = {"spynet": VRT["spynet"]}
+    monkeypatch.setattr(initial_weights, "load_pretrained", lambda *_: spynet)
+    config = config_of(path, head=3).unlock()
+    config.optimizer.groups = (("vrt/mix/.*", "head"), (".*", "main"))
+    with pytest.raises(ValueError, match="'head' as it is for 3 steps.*holds none"):
+        load_initial(config, MODEL, ABSTRACT["spike"])
+    # As vrt_kair.py has it: SpyNet is given, what is kept beside it may be random.
+    config.optimizer.groups = (("vrt/.*", "head"), (".*", "main"))
+    assert load_initial(config, MODEL, ABSTRACT["spike"]) is not None
+
+
 def test_a_file_without_pytorch_is_one_sentence(tmp_path, monkeypatch):
     def without(*_):
         raise ModuleNotFoundError("reading it needs PyTorch; install it.")
