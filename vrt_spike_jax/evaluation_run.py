@@ -31,6 +31,7 @@ from vrt_spike_jax.metrics.by_name import (
     require_measurable,
 )
 from vrt_spike_jax.metrics.lpips import feature_network
+from vrt_spike_jax.preemption import take_back_sigterm
 from vrt_spike_jax.restorer import Restorer
 from vrt_spike_jax.scores import (
     ClipScores,
@@ -118,6 +119,7 @@ def evaluate_run(
         `score_clip`, no clip has sharp frames, or another process failed.
     """
     folder = Path(folder).resolve()
+    take_back_sigterm()  # what is cut here continues
     with together(EVALUATION):
         require_clips(test_clips)
         require_evaluable(model)

@@ -14,7 +14,7 @@ EXIT_CODE = 75
 
 
 class Preempted(Exception):
-    """A run ended before its last step since it was told to; all of it is saved."""
+    """A run ended before its evaluation since it was told to; all of it is saved."""
 
 
 @contextlib.contextmanager
@@ -29,13 +29,11 @@ def notices() -> Iterator[Callable[[int], bool]]:
     After the block, SIGTERM is what it was before `jax.distributed` took it over.
     Outside of the main thread, to which signals go, a single process is told nothing.
     """
-    is_main_thread = threading.current_thread() is threading.main_thread()
     if jax.distributed.is_initialized():
         # It took SIGTERM over when it was initialised.
         yield multihost_utils.reached_preemption_sync_point
-        if is_main_thread:
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-    elif not is_main_thread:
+        take_back_sigterm()
+    elif not _is_main_thread():
         yield lambda step: False
     else:
         noted = threading.Event()
@@ -48,3 +46,16 @@ def notices() -> Iterator[Callable[[int], bool]]:
             yield lambda step: noted.is_set()
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def take_back_sigterm() -> None:
+    """Makes SIGTERM what it was before `jax.distributed` took it over, if that did.
+
+    Where nothing is trained, nobody asks `jax.distributed`: the signal would be lost.
+    """
+    if jax.distributed.is_initialized() and _is_main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

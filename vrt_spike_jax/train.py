@@ -265,7 +265,7 @@ def _train(
                 checkpoints.save(state, step=step, position=step, score=score)
             if draw:
                 _draw(config, workdir, run, state, test_clips[0], step, writer)
-            if stop and step < settings.steps:
+            if stop:
                 checkpoints.wait()
                 raise Preempted(
                     f"told to stop by SIGTERM: step {step} of {settings.steps} is "

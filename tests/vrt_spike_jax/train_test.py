@@ -173,6 +173,15 @@ def test_run_told_to_stop_saves_its_step_and_continues_bit_for_bit(tmp_path):
     assert logged(tmp_path / "stopped") == logged(tmp_path / "whole")
 
 
+def test_run_told_to_stop_in_its_last_step_is_evaluated_when_it_continues(tmp_path):
+    with pytest.raises(Preempted, match="step 1 of 1 is saved"):
+        run(tmp_path, steps=1, stop_in=0)
+    assert newest_step(tmp_path / "checkpoints") == 1
+    assert not (tmp_path / "results.json").exists()
+    run(tmp_path, steps=1)
+    assert json.loads((tmp_path / "results.json").read_text())["step"] == 1
+
+
 def test_step_moves_nothing_between_host_and_devices(tmp_path, monkeypatch):
     compile_on, taken = train.compile_on, []
 
