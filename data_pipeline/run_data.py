@@ -84,6 +84,7 @@ def check_exposures(
         exposure,
         embedded.exposure + 2 * MARGIN,
         source="with the present settings of data.spikes, a clip of data.embedded",
+        for_training=True,
     )
     times = sharp_times(exposure, embedded.sharp_instants)
     _loss_fields(config, loss_fields).check_record(

@@ -174,7 +174,12 @@ class SpikeInput:
         return dataclasses.replace(self, normalisation=name, statistics=None)
 
     def check_exposures(
-        self, exposure: np.ndarray, num_spike_frames: int, *, source: str
+        self,
+        exposure: np.ndarray,
+        num_spike_frames: int,
+        *,
+        source: str,
+        for_training: bool = False,
     ) -> None:
         """Raises a ValueError unless these exposures can be represented.
 
@@ -182,8 +187,11 @@ class SpikeInput:
             exposure: (T, 2), start and end in spike frames.
             num_spike_frames: S, how many there are.
             source: what they are of, for the message, as in 'Clip a'.
+            for_training: whether all of the margin has to be there, as where the
+                samples of a batch have one length, whatever the representation.
         """
-        margin = 0 if self.representation in OPEN_ENDED else self.margin
+        open_ended = self.representation in OPEN_ENDED and not for_training
+        margin = 0 if open_ended else self.margin
         first = math.floor(exposure.min()) - margin
         last = math.ceil(exposure.max()) + margin
         if first < 0 or last > num_spike_frames:

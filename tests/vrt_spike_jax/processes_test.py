@@ -81,7 +81,8 @@ def test_process_that_is_lost_ends_the_others(tmp_path):
     other, killed = ends(workers)
     assert killed[0] == 128 + 9
     assert other[0] == 75
-    assert other[1].rstrip().endswith("go on after the last checkpoint.")
+    # Behind our sentence JAX may tell that it can no longer ask the other process.
+    assert "go on after the last checkpoint." in other[1]
     assert "Traceback" not in other[1]
 
 
@@ -91,7 +92,7 @@ def test_process_that_fails_ends_the_others(tmp_path):
     assert failed[0] == 2
     assert failed[1].rstrip().endswith("error: the disk of the clips is gone.")
     assert other[0] == 75
-    assert other[1].rstrip().endswith("go on after the last checkpoint.")
+    assert "go on after the last checkpoint." in other[1]
 
 
 @pytest.mark.slow
