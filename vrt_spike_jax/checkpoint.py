@@ -310,24 +310,33 @@ def _require_same_params(path: Path, abstract: PyTree) -> None:
             f"{path} holds no parameters that can be read; delete {path.parent} to go "
             "on from the checkpoint before it."
         )
-    tree = metadata.tree
-    found, wanted = (
-        {name: x.shape for name, x in traverse_util.flatten_dict(t, sep="/").items()}
-        for t in (tree, abstract)
-    )
-    differing = sorted(
-        name
-        for name in found.keys() | wanted.keys()
-        if found.get(name) != wanted.get(name)
-    )
-    if differing:
-        name = differing[0]
+    if told := difference(parameter_shapes(metadata.tree), parameter_shapes(abstract)):
         raise ValueError(
-            f"{path} holds other parameters than the model: {len(differing)} differ, "
-            f"such as {name!r}, with the shape {found.get(name, 'absent')} in the "
-            f"checkpoint and {wanted.get(name, 'absent')} in the model; take the "
+            f"{path} holds other parameters than the model: {told}; take the "
             "configuration, and the version of the code, that trained it."
         )
+
+
+def parameter_shapes(params: PyTree) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, by its '/'-joined name."""
+    flat = traverse_util.flatten_dict(params, sep="/")
+    return {name: tuple(x.shape) for name, x in flat.items()}
+
+
+def difference(
+    found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+) -> str:
+    """Says how many parameters are missing, extra or of another shape; '' if none."""
+    names = found.keys() | wanted.keys()
+    differing = sorted(name for name in names if found.get(name) != wanted.get(name))
+    if not differing:
+        return ""
+    name = differing[0]
+    return (
+        f"{len(differing)} differ, such as {name!r}, with the shape "
+        f"{found.get(name, 'absent')} there and {wanted.get(name, 'absent')} in the "
+        "model"
+    )
 
 
 def _require_same_players(path: Path, abstract: TrainState) -> None:

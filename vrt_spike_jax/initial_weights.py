@@ -109,24 +109,12 @@ def _require_weights_of_kept(
 
 def _require_parts(params: PyTree, abstract: PyTree, path: Path) -> None:
     """Refuses what is not the whole model, the whole of its VRT, or all its SpyNet."""
-    found, wanted = (
-        {name: x.shape for name, x in traverse_util.flatten_dict(t, sep="/").items()}
-        for t in (params, abstract)
-    )
+    found, wanted = map(checkpoint.parameter_shapes, (params, abstract))
     parts = (f"{_VRT}/spynet/", "spynet/", f"{_VRT}/")
     prefix = next((p for p in parts if all(n.startswith(p) for n in found)), "")
     wanted = {name: shape for name, shape in wanted.items() if name.startswith(prefix)}
-    differing = sorted(
-        name
-        for name in found.keys() | wanted.keys()
-        if found.get(name) != wanted.get(name)
-    )
-    if differing:
-        name = differing[0]
+    if told := checkpoint.difference(found, wanted):
         raise ValueError(
             f"train.pretrained is {path}, which holds other parameters than the model: "
-            f"{len(differing)} differ, such as {name!r}, with the shape "
-            f"{found.get(name, 'absent')} there and {wanted.get(name, 'absent')} in "
-            "the model; take the model.variant, and the fusion, that it was trained "
-            "with."
+            f"{told}; take the model.variant, and the fusion, that it was trained with."
         )

@@ -103,7 +103,7 @@ def test_other_shapes_are_refused(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state_of(1), step=1, position=1)
     other = state_of(0, width=4)
-    message = r"'layer/kernel', with the shape \(2, 3\) in the checkpoint and \(2, 4\)"
+    message = r"'layer/kernel', with the shape \(2, 3\) there and \(2, 4\)"
     with pytest.raises(ValueError, match=message):
         restore_params(tmp_path, jax.eval_shape(lambda: other.params))
     with Checkpoints(tmp_path) as checkpoints:
