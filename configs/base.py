@@ -34,6 +34,23 @@ def get_config(recipe: str = "") -> ConfigDict:
     return config
 
 
+def get_fusion_config(fusion: str, recipe: str = "") -> ConfigDict:
+    """Returns the defaults with one fusion, which is given the charge.
+
+    Args:
+      fusion: a name in vrt_spike_jax's FUSIONS; it names the configuration too.
+      recipe: as for `get_config`.
+    """
+    config = get_config(recipe)
+    config.name = config.model.fusion = fusion
+    config.data.spikes.representation = "charge"
+    config.optimizer.groups = (
+        ("fusion_.*/proj/.*", "proj"),
+        *config.optimizer.groups,
+    )
+    return config
+
+
 def automatic_recipe() -> str:
     """The recipe for the hardware that JAX finds here."""
     import jax  # A named recipe is built without starting a backend.

@@ -11,12 +11,4 @@ from configs import base
 
 def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with concatenation; recipes as in base.py."""
-    config = base.get_config(recipe)
-    config.name = "concat"
-    config.model.fusion = "concat"
-    config.data.spikes.representation = "charge"
-    config.optimizer.groups = (
-        ("fusion_.*/proj/.*", "proj"),
-        *config.optimizer.groups,
-    )
-    return config
+    return base.get_fusion_config("concat", recipe)

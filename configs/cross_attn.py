@@ -11,12 +11,4 @@ from configs import base
 
 def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with cross-attention fusion; recipes as in base.py."""
-    config = base.get_config(recipe)
-    config.name = "cross_attn"
-    config.model.fusion = "cross_attn"
-    config.data.spikes.representation = "charge"
-    config.optimizer.groups = (
-        ("fusion_.*/proj/.*", "proj"),
-        *config.optimizer.groups,
-    )
-    return config
+    return base.get_fusion_config("cross_attn", recipe)

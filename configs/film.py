@@ -11,12 +11,4 @@ from configs import base
 
 def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with conditional normalisation; recipes as in base.py."""
-    config = base.get_config(recipe)
-    config.name = "film"
-    config.model.fusion = "film"
-    config.data.spikes.representation = "charge"
-    config.optimizer.groups = (
-        ("fusion_.*/proj/.*", "proj"),
-        *config.optimizer.groups,
-    )
-    return config
+    return base.get_fusion_config("film", recipe)

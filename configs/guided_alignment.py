@@ -16,16 +16,15 @@ from configs import base
 
 def get_config(recipe: str = "") -> ConfigDict:
     """The defaults with alignment by spikes; recipes as in base.py."""
-    config = base.get_config(recipe)
+    config = base.get_fusion_config("film", recipe)
     config.name = "guided_alignment"
-    config.model.fusion = "film"
     config.model.alignment = "spikes_on_spynet"
     config.model.aligned_spikes = True
-    config.data.spikes.representation = "charge"
+    projections, *others = config.optimizer.groups
     config.optimizer.groups = (
-        ("fusion_.*/proj/.*", "proj"),
+        projections,
         # At the rate of the rest a flow that is learnt from scratch runs off the frame.
         ("(.*/)?spynet/.*|guided_alignment/.*", "flow"),
-        *config.optimizer.groups,
+        *others,
     )
     return config
