@@ -48,3 +48,20 @@ class NoiseLevel(Denoise):
 
     def __call__(self, frames):
         return jnp.broadcast_to(frames[..., 3:], frames[..., :3].shape)
+
+
+class TwoLayers(nn.Module):
+    """Trains, with the interface of VRTSpike: a layer of its own name, then 'mix'."""
+
+    first: str
+    width: int
+    takes_spikes: bool = True
+    size_multiple: int = 8
+    min_size: int = 64
+    min_frames: int = 2
+
+    @nn.compact
+    def __call__(self, blur, spikes, *, train=False, spike_gain=None):
+        light = jnp.mean(spikes, axis=2)[..., None]
+        inputs = jnp.concatenate([blur, light], axis=-1)
+        return nn.Dense(3, name="mix")(nn.Dense(self.width, name=self.first)(inputs))

@@ -4,12 +4,11 @@ import itertools
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from configs import base
+from stand_ins import TwoLayers
 from vrt_spike_jax import train
 from vrt_spike_jax.checkpoint import restore_params
 from vrt_spike_jax.initial_weights import load_initial
@@ -18,18 +17,7 @@ from vrt_spike_jax.train_state import SpikeShape, abstract_params
 
 SHAPE = SpikeShape(num_channels=2, spike_scale=1)
 HAND_OVER, STEPS = 3, 6
-
-
-class Net(nn.Module):
-    """Two layers with the interface of VRTSpike."""
-
-    takes_spikes, size_multiple, min_size, min_frames = True, 8, 64, 2
-
-    @nn.compact
-    def __call__(self, blur, spikes, *, train=False, spike_gain=None):
-        light = jnp.mean(spikes, axis=2)[..., None]
-        inputs = jnp.concatenate([blur, light], axis=-1)
-        return nn.Dense(3, name="mix")(nn.Dense(4, name="vrt")(inputs))
+NET = TwoLayers("vrt", 4)
 
 
 class Writer:
@@ -84,7 +72,7 @@ def run(workdir, config, *, initial=None, die_after=None):
     return train.train_and_evaluate(
         config,
         workdir,
-        model=Net(),
+        model=NET,
         spike_shape=SHAPE,
         make_batches=make_batches,
         test_clips=[held_out()],
@@ -105,7 +93,7 @@ def first(tmp_path_factory):
 
 
 def initial_of(config):
-    return load_initial(config, Net(), abstract_params(Net(), SHAPE))
+    return load_initial(config, NET, abstract_params(NET, SHAPE))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +116,7 @@ def whole(first, tmp_path_factory):
 
 
 def params_at(workdir, step, *, ema=False) -> NamedParams:
-    abstract = abstract_params(Net(), SHAPE)
+    abstract = abstract_params(NET, SHAPE)
     return restore_params(workdir / "checkpoints", abstract, step=step, ema=ema)
 
 

@@ -4,29 +4,18 @@ import os
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from configs import base
+from stand_ins import TwoLayers
 from vrt_spike_jax import train
 from vrt_spike_jax.checkpoint import newest_step
 from vrt_spike_jax.preemption import Preempted
 from vrt_spike_jax.train import train_and_evaluate
 from vrt_spike_jax.train_state import SpikeShape
 
-
-class Net(nn.Module):
-    """One layer with the interface of VRTSpike."""
-
-    takes_spikes, size_multiple, min_size, min_frames = True, 8, 64, 2
-
-    @nn.compact
-    def __call__(self, blur, spikes, *, train=False, spike_gain=None):
-        light = jnp.mean(spikes, axis=2)[..., None]
-        inputs = jnp.concatenate([blur, light], axis=-1)
-        return nn.Dense(3, name="mix")(nn.Dense(8, name="widen")(inputs))
+NET = TwoLayers("widen", 8)
 
 
 class Writer:
@@ -95,7 +84,7 @@ def run(workdir, *, batches=None, steps=6, die_after=None, stop_in=None, **setti
     state = train_and_evaluate(
         config_of(steps, **settings),
         workdir,
-        model=Net(),
+        model=NET,
         spike_shape=SpikeShape(num_channels=2, spike_scale=1),
         make_batches=make_batches,
         test_clips=[test_clip()],
