@@ -54,9 +54,9 @@ def _run(argv: Sequence[str]) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     """Trains and evaluates; another code than 0 where it was told to stop before."""
-    from configs.load import load_config, write_config
+    from configs.load import load_config
     from data_pipeline.atomic import require_writable
-    from vrt_spike_jax import checkpoint, initial_weights, saved_config
+    from vrt_spike_jax import checkpoint, initial_weights, saved_config, workdir_lock
 
     config = load_config(options.config, options.overrides)
     if "ablation" in config:
@@ -72,25 +72,26 @@ def _train(options: argparse.Namespace) -> int:
     if not checkpoint.saved_steps(workdir / "checkpoints"):
         abstract = _abstract_params(config)
         initial = initial_weights.load_initial(config, _model(config), abstract)
-    if ":" not in options.config and config.recipe == "tiny":
-        process.print_once(
-            "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
-            f"in minutes; the full one is --config={options.config}:deblur."
-        )
+    process.print_recipe(options.config, config.recipe)
     process.print_versions()
+    with workdir_lock.locked(workdir):
+        return _train_in(workdir, config, initial)
 
+
+def _train_in(workdir: Path, config: Any, initial: Any) -> int:
     import jax
     from clu import metric_writers
 
+    from configs.load import write_config
     from data_pipeline import run_data
     from vrt_spike_jax import preemption, train
     from vrt_spike_jax.losses.table import batch_fields
 
-    data = _data(config)
-    if jax.process_index() == 0:
+    data, is_first = _data(config), jax.process_index() == 0
+    if is_first:
         write_config(workdir / "config.json", config)
     spike_input = run_data.measured_spike_input(
-        config, _spike_input(config), data, workdir, write=jax.process_index() == 0
+        config, _spike_input(config), data, workdir, write=is_first
     )
 
     def make_batches(start_step: int) -> Any:
@@ -106,7 +107,7 @@ def _train(options: argparse.Namespace) -> int:
 
     make_batches(0)  # what the clips are too small for is said before all compiling
     events = metric_writers.create_default_writer(
-        str(workdir), just_logging=jax.process_index() > 0, asynchronous=True
+        str(workdir), just_logging=not is_first, asynchronous=True
     )
     try:
         train.train_and_evaluate(
@@ -186,8 +187,9 @@ def _restore(options: argparse.Namespace) -> None:
 
     asked = {"sigma": options.sigma, "instant_count": options.instants}
     restore_chain.check_chain(models, **asked)
-    for _, workdir in runs:
-        checkpoint.newest_step(workdir / "checkpoints")  # raises where there is none
+    folders = [workdir / "checkpoints" for _, workdir in runs]
+    steps = [checkpoint.chosen_step(folders[0], options.step)]
+    steps += [checkpoint.newest_step(folder) for folder in folders[1:]]
     video = video_files.VideoReader(options.input)
     spikes = None
     if models[0].takes_spikes:
@@ -201,13 +203,8 @@ def _restore(options: argparse.Namespace) -> None:
             facts=command_line.spike_facts(options),
         )
     links = [
-        restore_chain.Link(
-            *_model_and_params(config, workdir),
-            config.eval.tile,
-            config.eval.overlap,
-            config.eval.tiling,
-        )
-        for config, workdir in runs
+        restore_chain.Link.of(*_model_and_params(*run, step=step), run[0].eval)
+        for run, step in zip(runs, steps, strict=True)
     ]
     rate = video.fps * restore_chain.rate_factor(models, options.instants)
     with tqdm(desc="restoring", unit="tile") as bar:
@@ -263,19 +260,22 @@ def _robustness(options: argparse.Namespace) -> None:
             f"the model in {workdir} takes no spikes, so nothing about them changes "
             "what it restores; take one such as that of configs/cross_attn.py."
         )
-    step = checkpoint.newest_step(workdir / "checkpoints")
-    require_writable(workdir)
-    model, params = _model_and_params(config, workdir)
+    step = checkpoint.chosen_step(workdir / "checkpoints", options.step)
+    report = workdir / "report"
+    if step != checkpoint.newest_step(workdir / "checkpoints"):
+        report = report / f"step_{step}"
+    require_writable(report)
+    model, params = _model_and_params(config, workdir, step=step)
     spike_input = _spike_input(config, workdir)
     table = robustness.measure_robustness(
-        workdir / "report",
+        report,
         [robustness.Case(*c) for c in run_data.perturbations(config, spike_input)],
         model=model,
         params=params,
         config=config,
         step=step,
     )
-    print(f"{table}\n{workdir}/report/robustness.csv, .md and .png are written")
+    print(f"{table}\n{report}/robustness.csv, .md and .png are written")
 
 
 def _compile(options: argparse.Namespace) -> int:
@@ -315,7 +315,7 @@ def _export(options: argparse.Namespace) -> None:
     config, workdir = _trained(options)
     from vrt_spike_jax import checkpoint, export
 
-    step = checkpoint.newest_step(workdir / "checkpoints")
+    step = checkpoint.chosen_step(workdir / "checkpoints", options.step)
     model, params = _model_and_params(config, workdir, step=step)
     export.write_export(
         options.output,

@@ -54,6 +54,11 @@ _COMPILE = {
 }
 
 _OPTIONS = {"eval": EVAL, "restore": _RESTORE, "compile": _COMPILE}
+# Options that further modes take.
+_SHARED = {
+    "output": ("restore", "eval", "export"),
+    "step": ("eval", "restore", "robustness", "export"),
+}
 
 # What can differ from the training: it changes neither parameters nor their meaning.
 _NOT_OF_THE_TRAINING = (
@@ -155,11 +160,11 @@ def _check(options: argparse.Namespace) -> None:
     if options.mode not in MODES:
         raise ValueError(_unknown("--mode", options.mode, MODES))
     for mode, names in _OPTIONS.items():
-        given = [name for name in names if getattr(options, name) is not None]
-        if options.mode in ("eval", "export") and given == ["output"]:
-            continue
-        if given and options.mode != mode:
-            raise ValueError(f"--{given[0]} belongs to --mode={mode}.")
+        for name in names:
+            modes = _SHARED.get(name, (mode,))
+            if getattr(options, name) is not None and options.mode not in modes:
+                raise ValueError(f"--{name} belongs to --mode={'|'.join(modes)}.")
+    options.step = _step(options.step)
     _check_processes(options)
     if options.mode == "ablate" and options.config is None:
         raise ValueError(
@@ -317,6 +322,12 @@ def _whole(text: str | None, name: str, of: str = "spike pixels") -> int | None:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"--{name}={text} is not a number of {of}.")
     return int(text)
+
+
+def _step(text: str | None) -> int | None:
+    if text is not None and not text.isdecimal():
+        raise ValueError(f"--step={text} is not a number of steps.")
+    return None if text is None else int(text)
 
 
 def _noise(text: str | None) -> float | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 EVAL = {
     "data": "directory of a prepared data set, in place of the training's; may be "
     "given again",
-    "step": "of the checkpoint; default: the newest",
+    "step": "of the checkpoint, also of restore, robustness and export; default: the "
+    "newest",
     "prediction": "a folder of pictures or a video to compare, without a model",
     "sharp": "the sharp pictures or video that --prediction is compared with",
 }
@@ -19,10 +20,6 @@ def check_eval(options: argparse.Namespace) -> None:
     Raises:
       ValueError: they do not go together.
     """
-    if options.step is not None:
-        if not options.step.isdecimal():
-            raise ValueError(f"--step={options.step} is not a number of steps.")
-        options.step = int(options.step)
     if options.prediction is None and options.sharp is None:
         if options.data is not None:
             sets = tuple((directory, 1.0) for directory in options.data)

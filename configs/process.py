@@ -142,6 +142,20 @@ def _send_again() -> None:
     timer.start()
 
 
+def print_recipe(path: str, recipe: str) -> None:
+    """Says which recipe the hardware chose, where the user chose none.
+
+    Args:
+      path: of the configuration, as on the command line.
+      recipe: that it was loaded for.
+    """
+    if ":" not in path and recipe == "tiny":
+        print_once(
+            "No GPU or TPU found, so this is the recipe 'tiny', which a laptop trains "
+            f"in minutes; the full one is --config={path}:deblur."
+        )
+
+
 def print_versions() -> None:
     """Prints the versions of the libraries that decide results, and the devices."""
     from importlib.metadata import version

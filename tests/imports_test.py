@@ -57,7 +57,7 @@ LAYERS = (
     },
     {"train_step", "train_state", "train_log", "optimizer", "sharding", "checkpoint"}
     | {"stages", "units"}
-    | {"discriminator_state", "saved_config"},
+    | {"discriminator_state", "saved_config", "workdir_lock"},
     {
         "official_files",
         "feature_files",

@@ -31,6 +31,15 @@ STAND_INS = {
 }
 
 
+# Work directory and step of each model that was read.
+_TAKEN: list[tuple[str, int]] = []
+
+
+def _model_and_params(config, workdir, *, step):
+    _TAKEN.append((workdir.name, step))
+    return launch._model(config), {}
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Work directories of stand-ins for the official models, and one with spikes."""
@@ -46,10 +55,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
         launch, "_model", lambda config: STAND_INS[config.model.variant]
     )
-    monkeypatch.setattr(
-        launch, "_model_and_params", lambda config, _: (launch._model(config), {})
-    )
-    monkeypatch.setattr(checkpoint, "newest_step", lambda _: 0)
+    monkeypatch.setattr(launch, "_model_and_params", _model_and_params)
+    monkeypatch.setattr(checkpoint, "saved_steps", lambda _: [0, 7])
+    _TAKEN.clear()
     frames = np.random.default_rng(0).integers(0, 256, (5, 18, 22, 3), np.uint8)
     write_video("pictures", frames, fps=math.nan)
     write_video("video.mp4", frames, fps=12.5)
@@ -147,6 +155,14 @@ def test_what_fails_leaves_nothing(folder, capsys):
     assert "nothing was trained there" in error_of(capsys, "--then=x", workdir="006")
     assert not (folder / "out").exists()
     assert not list(folder.glob(".out*"))
+
+
+def test_step_is_of_the_checkpoint_of_the_first_model(folder, capsys):
+    assert restore("--step=0", "--then=009", workdir="006") == 0
+    assert _TAKEN == [("006", 0), ("009", 7)]
+    sentence = error_of(capsys, "--step=3", workdir="006", output="other")
+    assert "there is no checkpoint of step 3" in sentence
+    assert "those of 0, 7" in sentence
 
 
 def test_an_empty_option_is_refused_and_the_home_directory_is_found(

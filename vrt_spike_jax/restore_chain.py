@@ -22,6 +22,11 @@ class Link:
     overlap: Sequence[int]
     tiling: str = "blended"
 
+    @classmethod
+    def of(cls, model: Restorer, params: Any, settings: Any) -> "Link":
+        """With the tiles of the `eval` section of a configuration."""
+        return cls(model, params, settings.tile, settings.overlap, settings.tiling)
+
 
 def restore_chain(
     links: Sequence[Link],

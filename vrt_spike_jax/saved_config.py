@@ -9,14 +9,24 @@ import orbax.checkpoint as ocp
 
 # Below the folder of a checkpoint.
 ITEM = "config"
-# The same training on other devices.
-_MAY_DIFFER = ("mesh.",)
+# The same training on other devices, from another place, told and measured otherwise.
+_MAY_DIFFER = (
+    "mesh.",
+    "eval.",
+    "data.dir",  # where the embedded clips are built, which follow from all else
+    "train.log_every",
+    "train.picture_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.eval_every",
+)
 
 
 def require_same_config(directory: str | Path, config: Mapping[str, Any]) -> None:
     """Refuses to continue a training with other settings than it was begun with.
 
-    Those of the mesh may be others: a training goes on with other devices.
+    Those that its parameters do not depend on may be others: the mesh, where embedded
+    clips are built, what is logged, saved and measured.
 
     Args:
       directory: the `checkpoints` folder of a work directory; nothing may be there.

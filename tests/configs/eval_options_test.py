@@ -1,5 +1,6 @@
 """The options and settings of an evaluation, and what is refused of them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_options_of_an_evaluation_are_of_no_other_mode():
         command_line.parse(["--config=c", "--data=d"], "")
     with pytest.raises(ValueError, match="--output belongs to --mode=restore"):
         command_line.parse(["--config=c", "--output=d"], "")
+
+
+def test_step_is_of_every_mode_that_reads_a_checkpoint():
+    for mode in ("robustness", "export --output=d", "restore --input=a --output=b.mp4"):
+        arguments = f"--workdir=w --step=40 --mode={mode}".split()
+        assert command_line.parse(arguments, "").step == 40
+    modes = re.escape("--step belongs to --mode=eval|restore|robustness|export")
+    with pytest.raises(ValueError, match=modes):
+        command_line.parse(["--config=c", "--step=40"], "")
 
 
 def test_results_go_where_they_overwrite_no_others(tmp_path, monkeypatch):

@@ -37,9 +37,19 @@ def test_other_settings_are_named_with_both_values(tmp_path):
     assert "another --workdir" in sentence
 
 
-def test_other_devices_are_no_other_training(tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("mesh.data=2", "mesh.fsdp=4"),
+        ("data.dir='elsewhere'",),
+        ("train.log_every=7", "train.picture_every=0", "train.eval_every=5"),
+        ("train.checkpoint_every=3", "train.keep_checkpoints=9"),
+        ("eval.metrics=('psnr',)",),
+    ],
+)
+def test_what_parameters_do_not_depend_on_is_no_other_training(tmp_path, other):
     save(tmp_path, config_of())
-    require_same_config(tmp_path, config_of("mesh.data=2", "mesh.fsdp=4"))
+    require_same_config(tmp_path, config_of(*other))
 
 
 def test_keys_of_one_side_alone_are_absent_on_the_other():
