@@ -280,6 +280,8 @@ def _robustness(options: argparse.Namespace) -> None:
 
 def _compile(options: argparse.Namespace) -> int:
     """Prints what a configuration costs; 1 where it needs more than --memory_limit."""
+    if options.topology:
+        process.expect_no_tpu()
     from configs.load import load_config
     from vrt_spike_jax import compile_check, compile_report, topology
 

@@ -48,6 +48,18 @@ def quiet() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 
 
+def expect_no_tpu() -> None:
+    """Keeps libtpu, where it is installed to compile, from looking for TPUs.
+
+    It asks a cloud for them as soon as JAX is imported, and complains of none. And it
+    keeps all other processes from TPUs, of which a compilation needs none.
+    """
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-1")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM came where there is nothing to be saved first."""
 

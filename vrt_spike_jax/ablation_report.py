@@ -359,4 +359,5 @@ def _draw_metric(
     axis.set_yticks(range(len(variants)), [row["method"] for row in variants])
     axis.set_ylim(len(variants) - 0.5, -0.5)
     axis.set_xlabel(_title(metric))
+    axis.locator_params(axis="x", nbins=4)  # numbers with many digits stay apart
     axis.grid(axis="x", alpha=0.3)

@@ -104,12 +104,15 @@ def describe_slice(name: str) -> Slice:
             "install -e '.[tpu-compile]'."
         )
     chip = CHIPS[name.partition(":")[0]]
-    # There is no TPU to ask for these.
-    accelerator = f"{chip.accelerator}-{chips * chip.cores}"
-    os.environ.setdefault("TPU_ACCELERATOR_TYPE", accelerator)
+    # There is no TPU to ask for these; JAX leaves a complaint where it found none.
+    os.environ["TPU_ACCELERATOR_TYPE"] = f"{chip.accelerator}-{chips * chip.cores}"
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-    described = topologies.get_topology_desc(platform="tpu", topology_name=name)
+    # Machines have four chips, but for those with one.
+    bounds = {"chips_per_host_bounds": [1, 1, 1]} if chips == 1 else {}
+    described = topologies.get_topology_desc(
+        platform="tpu", topology_name=name, **bounds
+    )
     devices = tuple(described.devices)
     if len(devices) != chips:
         raise ValueError(

@@ -1,12 +1,17 @@
 """Topologies by name, and the times that published peaks allow."""
 
 import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from vrt_spike_jax import topology
 from vrt_spike_jax.collectives import Collective
 from vrt_spike_jax.topology import CHIPS, collective_seconds, step_time
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,25 @@ def test_without_libtpu_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"pip install -e '\.\[tpu-compile\]'\.$"):
         topology.describe_slice("v5e:2x4")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="needs libtpu: pip install -e '.[tpu-compile]'",
+)
+def test_every_topology_that_is_named_can_be_described():
+    # libtpu stays loaded in its process.
+    program = (
+        "from configs import process\n"
+        "process.expect_no_tpu()\n"
+        "from vrt_spike_jax.topology import TOPOLOGIES, count_chips, describe_slice\n"
+        "for name in TOPOLOGIES:\n"
+        "    assert describe_slice(name).chips == count_chips(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_arithmetic_and_memory_overlap_and_collectives_do_not():

@@ -197,7 +197,12 @@ class DCNv2PackFlowGuided(nn.Module):
         )
         x = jnp.concatenate(sources, -1).astype(self.dtype)
         return deform_conv2d(
-            x, offset + flow, mask, kernel, bias, max_chunk=self.max_chunk
+            x,
+            offset + flow,
+            mask,
+            kernel.astype(self.dtype),
+            bias,
+            max_chunk=self.max_chunk,
         )
 
     def _offsets(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w o"]:
