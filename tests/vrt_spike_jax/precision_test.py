@@ -60,4 +60,6 @@ def test_products_are_in_bfloat16_but_for_the_flow(found):
     flow = {dtype for dtype, is_flow in products if is_flow}
     assert flow == {"float32"}
     others = Counter(dtype for dtype, is_flow in products if not is_flow)
-    assert others["bfloat16"] > 5 * others["float32"]
+    assert others["bfloat16"] > 100
+    # The gain that spikes are matched to the frames with is no layer.
+    assert others["float32"] == 1
