@@ -190,7 +190,7 @@ def _deblur() -> ConfigDict:
                 # boost: what the highest frequency weighs more than the mean's 1.
                 "frequency": {"weight": 0.0, "start_step": 0, "boost": 1.0},
                 "focal_frequency": {
-                    "weight": 0.0,
+                    "weight": 9.0,  # worth 1 dB in the study of docs/losses.md
                     "start_step": 0,
                     "alpha": 1.0,  # how far hard frequencies are preferred
                     "boost": 0.0,

@@ -34,13 +34,17 @@ def get_config(recipe: str = "") -> ConfigDict:
     """The defaults, which are the budget of every training, and what is compared."""
     config = base.get_config(recipe)
     config.name = "loss_study"
+    alone = "film loss.focal_frequency.weight=0.0"  # which is a default
     table = {
-        "charbonnier": "film",
-        "l1": "film loss.charbonnier.weight=0.0 loss.l1.weight=1.0",
+        "charbonnier": alone,
+        "l1": f"{alone} loss.charbonnier.weight=0.0 loss.l1.weight=1.0",
     }
     table |= {
-        name: f"film loss.{name}.weight={weight}" for name, weight in ADDED.items()
+        name: f"{alone} loss.{name}.weight={weight}" for name, weight in ADDED.items()
     }
+    table["focal_frequency"] = (
+        f"film loss.focal_frequency.weight={ADDED['focal_frequency']}"
+    )
     start = min(ADVERSARIAL_START, config.train.steps // 2)
     warmup = min(ADVERSARIAL_WARMUP, start)
     table["adversarial"] += (

@@ -21,6 +21,7 @@ def get_config(recipe: str = "") -> ConfigDict:
     config = baseline.get_config(recipe)
     config.name = "vrt_kair"
     config.loss.charbonnier.epsilon = 1e-9**0.5  # the square is what is added there
+    config.loss.focal_frequency.weight = 0.0
     config.optimizer.update(
         learning_rate=4e-4,
         warmup_steps=0,

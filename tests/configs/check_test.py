@@ -17,6 +17,7 @@ _INSTANTS = {
 }
 _PERCEPTUAL = {"loss.perceptual.weight": 0.1}
 _ADVERSARIAL = {"loss.adversarial.weight": 0.1}
+_ALONE = {"loss.focal_frequency.weight": 0.0}  # Charbonnier
 _REBLUR = {"loss.reblur.weight": 0.1}
 
 
@@ -140,13 +141,16 @@ def checked(changes, *, device_count=1, process_count=1, recipe="tiny"):
         ({"loss.l1.weight": float("nan")}, "at least 0"),
         ({"loss.frequency.boost": -1.0}, "at least 0"),
         ({"loss.sobel.start_step": 280}, "less than train.steps=280"),
-        ({"loss.charbonnier.weight": 0.0}, "nothing would train"),
-        ({"loss.charbonnier.weight": 0.0, **_ADVERSARIAL}, "nothing would train"),
+        ({**_ALONE, "loss.charbonnier.weight": 0.0}, "nothing would train"),
+        (
+            {**_ALONE, "loss.charbonnier.weight": 0.0, **_ADVERSARIAL},
+            "nothing would train",
+        ),
         ({"loss.adversarial.form": "hing"}, "did you mean 'hinge'?"),
         ({"loss.adversarial.width": 0}, "at least 1"),
         ({"loss.adversarial.learning_rate": 0.0}, "must be above 0"),
         ({"loss.adversarial.b2": 1.0}, "less than 1"),
-        ({"loss.charbonnier.start_step": 5}, "nothing would train"),
+        ({**_ALONE, "loss.charbonnier.start_step": 5}, "nothing would train"),
         ({**_PERCEPTUAL, "loss.perceptual.layers": ("conv5_4", 1.0)}, "'conv5_4',1.0"),
         ({**_REBLUR, "loss.tfp_window": 24}, "for example 25"),
         ({**_REBLUR, "loss.tfp_window": 51}, "data.embedded.exposure=49"),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import base, check, check_data, check_loss, check_train
+from configs import base, check, check_data, check_loss, check_train, loss_study
 from configs.load import load_config
 from data_pipeline.represent import REPRESENTATIONS
 from data_pipeline.representations import BINNINGS
@@ -145,10 +145,11 @@ def test_the_forms_of_the_adversarial_loss_are_those_of_the_loss():
     assert check_loss.FORMS == FORMS
 
 
-def test_by_default_charbonnier_alone_is_trained_on():
+def test_by_default_what_the_study_found_is_trained_on():
     for recipe in base.RECIPES:
         settings = base.get_config(recipe).loss
-        assert list(active(settings)) == ["charbonnier"]
+        assert list(active(settings)) == ["charbonnier", "focal_frequency"]
+        assert settings.focal_frequency.weight == loss_study.ADDED["focal_frequency"]
         own = settings.charbonnier
         assert (own.weight, own.start_step, own.epsilon) == (1.0, 0, 1e-3)
 
