@@ -29,6 +29,6 @@ def get_config(recipe: str = "") -> ConfigDict:
     embedded.update(threshold_spread=4.0, exposure=321, period=360, gain=0.35)
     # A clip is six times as long in spike frames as those of the other configurations.
     embedded.train_clips = min(embedded.train_clips, 128)
-    # It gains nothing here: 32.24 dB with it and 32.37 without (docs/ablation.md).
+    # It gains nothing here: 32.37 dB with it and without (docs/ablation.md).
     config.loss.focal_frequency.weight = 0.0
     return config
