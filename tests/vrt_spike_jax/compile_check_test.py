@@ -46,6 +46,8 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def config():
     config = base.get_config("smoke")
+    # Its transform would count beside the products that are counted by hand.
+    config.loss.focal_frequency.weight = 0.0
     config.data.update(num_frames=FRAMES, crop_size=SIZE, batch_size=BATCH)
     config.optimizer.groups = (("kernel", "frozen"), (".*", "main"))
     config.eval.update(tile=(FRAMES, SIZE, SIZE), overlap=(0, 0, 0))
