@@ -59,9 +59,11 @@ def restore(tmp_path, monkeypatch, capsys):
         write_config(tmp_path / instants / "config.json", config)
     monkeypatch.setattr(launch, "_model", lambda config: models[config.data.instants])
     monkeypatch.setattr(
-        launch, "_model_and_params", lambda config, _: (launch._model(config), {})
+        launch,
+        "_model_and_params",
+        lambda config, _, *, step: (launch._model(config), {}),
     )
-    monkeypatch.setattr(checkpoint, "newest_step", lambda _: 0)
+    monkeypatch.setattr(checkpoint, "saved_steps", lambda _: [0])
     write_input(tmp_path)
 
     def run(*arguments, workdir="random"):

@@ -65,8 +65,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_config(tmp_path / "run" / "config.json", config)
     model = Restore(takes_spikes=True)
     monkeypatch.setattr(launch, "_model", lambda config: model)
-    monkeypatch.setattr(launch, "_model_and_params", lambda *_: (model, {}))
-    monkeypatch.setattr(checkpoint, "newest_step", lambda _: 0)
+    monkeypatch.setattr(launch, "_model_and_params", lambda *_, step: (model, {}))
+    monkeypatch.setattr(checkpoint, "saved_steps", lambda _: [0])
     return tmp_path
 
 

@@ -61,8 +61,8 @@ def test_all_stop_at_one_step_and_others_go_on_from_it(one, tmp_path):
         return newest_step(tmp_path / "checkpoints")
 
     # The signal reaches the second process alone.
-    saved = stop(4, processes=2, fsdp=2, stop_in=1, victim=1, pause=0.3)
-    assert 1 <= saved <= 4
+    saved = stop(4, processes=2, fsdp=2, stop_in=1, victim=1, pause=0.6)
+    assert 1 <= saved <= 5  # they agree in about a second, and stop twice more below
     # From two processes to one, from eight devices to one, and to two.
     assert stop(8, fsdp=4, stop_in=saved + 1) == saved + 1
     assert stop(1, stop_in=saved + 2) == saved + 2
